@@ -1,0 +1,145 @@
+//! The server: a handle that all its tasks share, and a machine for each carrier.
+//!
+//! [`Server`] decides who may come in, which ports are open and whose turn a visitor is. Its table is
+//! locked once for a connection, never for a byte: those stay in each [`Peer`].
+//!
+//! An adapter runs one task for the control listener ([`Server::accept`]), one for the server's own asks
+//! ([`Server::poll_ask`]), one for each data-plane listener ([`Server::visitor`]), and one for each [`Peer`] with an inbox for visitors and
+//! wake-ups.
+
+mod config;
+mod peer;
+mod tunnels;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_core::Instant;
+
+pub use config::ServerConfig;
+pub use peer::Peer;
+pub use tunnels::{Ports, Tunnel, TunnelSource, Tunnels};
+
+use crate::counters::Counters;
+use crate::notice::Notice;
+
+/// A peer of the server: one carrier, and the session on it. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u64);
+
+/// A data-plane listener. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u32);
+
+/// What the server as a whole wants done.
+#[derive(Debug)]
+pub enum ServerAsk {
+    /// Listen on an address. Answered by [`Server::told_listening`].
+    Listen {
+        /// Names the listener.
+        listener: ListenerId,
+        /// The address; port 0 is any.
+        addr: SocketAddr,
+    },
+    /// Close a listener, before the next ask is polled: that may want the same address again.
+    Unlisten {
+        /// The listener. Visitors that were accepted already are still handed on.
+        listener: ListenerId,
+    },
+    /// Call [`Peer::handle_wake`] in the peer's task.
+    Wake(PeerId),
+    /// Something a person may want to read.
+    Notice(Notice),
+}
+
+/// Why a carrier was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The server is draining.
+    #[error("the server is going away")]
+    Draining,
+}
+
+/// The handle of a server. Clones are the same server.
+#[derive(Clone)]
+pub struct Server {}
+
+impl Server {
+    /// A server without any carrier yet. The seed must be unpredictable: session ids and nonces come from it.
+    #[must_use]
+    pub fn new(config: ServerConfig, seed: [u8; 32], now: Instant) -> Self {
+        unimplemented!()
+    }
+
+    /// Names what is to be called whenever [`poll_ask`](Self::poll_ask) may have something. It is called from
+    /// any of the server's tasks, and must only leave a sign (such as notifying the task that polls).
+    pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
+        unimplemented!()
+    }
+
+    /// A carrier was accepted on the control plane. Its socket is [`Peer::CARRIER`].
+    pub fn accept(&self, now: Instant, from: SocketAddr) -> Result<Peer, Refused> {
+        unimplemented!()
+    }
+
+    /// The next thing that the server as a whole wants done.
+    pub fn poll_ask(&self, now: Instant) -> Option<ServerAsk> {
+        unimplemented!()
+    }
+
+    /// The answer to [`ServerAsk::Listen`]: the address bound, or why it could not be.
+    pub fn told_listening(
+        &self,
+        now: Instant,
+        listener: ListenerId,
+        result: Result<SocketAddr, io::ErrorKind>,
+    ) {
+        unimplemented!()
+    }
+
+    /// A visitor was accepted on a listener: whose turn is it? Hand the socket to that peer's task, which calls
+    /// [`Peer::visitor`]; reset the connection if there is none.
+    pub fn visitor(&self, now: Instant, listener: ListenerId, from: SocketAddr) -> Option<PeerId> {
+        unimplemented!()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        unimplemented!()
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&self, now: Instant) {
+        unimplemented!()
+    }
+
+    /// Stops: no carrier is accepted any more, ports close, clients are told to go elsewhere, running streams may finish
+    /// for as long as `grace`; then everything ends. A second call can only shorten the grace.
+    pub fn drain(&self, now: Instant, grace: Duration) {
+        unimplemented!()
+    }
+
+    /// Whether [`drain`](Self::drain) is complete: no peer is left.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// A snapshot of what was counted.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        unimplemented!()
+    }
+
+    /// From the next carrier on, other certificates and settings of the link.
+    pub fn set_carrier(&self, setup: Arc<adit_link::ServerSetup>) {
+        unimplemented!()
+    }
+
+    /// From the next handshake on, other tunnels. Running sessions are left alone.
+    pub fn set_tunnels(&self, tunnels: Arc<dyn TunnelSource>) {
+        unimplemented!()
+    }
+}
