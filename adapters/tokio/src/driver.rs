@@ -1,0 +1,352 @@
+//! Drives one machine: the loop that does what it asks, for as long as it asks.
+//!
+//! One [`Driver`] is one task. It reads from every socket that has something before it writes to any,
+//! so that what came in from many local sockets leaves on the carrier in few large batches. A turn
+//! does a bounded amount of work; then other tasks get theirs.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use adit_core::Instant;
+use adit_relay::{Ask, Machine, SocketId, Told};
+use bytes::BytesMut;
+use slab::Slab;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::Sleep;
+
+use crate::env::{Env, ReadToken};
+use crate::ready::{Bell, Board, Key};
+use crate::sockets::{Dialled, Sockets};
+
+/// Bytes that a read buffer is made with. What was read is handed on without a copy, so one buffer
+/// serves several reads.
+const SLAB_BYTES: usize = 64 * 1024;
+
+/// Free bytes below which a read buffer is replaced, if more than that may be read.
+const SLAB_LOW_BYTES: usize = 8 * 1024;
+
+/// Bytes read from one socket before the others get their turn.
+const READ_BUDGET_BYTES: usize = 128 * 1024;
+
+/// Bytes written to one socket before the others get their turn.
+const WRITE_BUDGET_BYTES: usize = 512 * 1024;
+
+/// Rounds of reading and writing before the task lets others run.
+const ROUNDS_MAX: usize = 8;
+
+/// Slices given to the kernel in one call.
+const SLICES_MAX: usize = 64;
+
+type Answer = Pin<Box<dyn Future<Output = Told> + Send>>;
+
+thread_local! {
+    /// The read buffer of all machines on this thread, so that idle ones hold none.
+    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
+
+/// A machine, its sockets, and what it waits for.
+pub(crate) struct Driver<M> {
+    pub(crate) machine: M,
+    env: Env,
+    read_token: Option<ReadToken>,
+    board: Arc<Board>,
+    rung: Vec<Key>,
+    sockets: Sockets,
+    queries: Slab<Query>,
+    timer: Option<Pin<Box<Sleep>>>,
+    timer_at: Option<Instant>,
+}
+
+struct Query {
+    bell: Arc<Bell>,
+    waker: Waker,
+    answer: Answer,
+}
+
+impl<M: Machine> Driver<M> {
+    pub(crate) fn new(machine: M, env: Env, board: Arc<Board>) -> Self {
+        Self {
+            machine,
+            env,
+            read_token: None,
+            sockets: Sockets::new(Arc::clone(&board)),
+            board,
+            rung: Vec::new(),
+            queries: Slab::new(),
+            timer: None,
+            timer_at: None,
+        }
+    }
+
+    /// How [`Ask::ReadToken`] is answered. Without it the answer is an error.
+    pub(crate) fn with_token(mut self, read_token: ReadToken) -> Self {
+        self.read_token = Some(read_token);
+        self
+    }
+
+    /// Hands over a socket that the machine has given `id` to.
+    pub(crate) fn insert(&mut self, id: SocketId, stream: TcpStream) {
+        self.sockets.insert(id.0, stream);
+    }
+
+    /// The time for calls to the machine.
+    pub(crate) fn now(&self) -> Instant {
+        self.env.clock.now()
+    }
+
+    /// One turn. Ready when the machine is done.
+    ///
+    /// `inbox` hands over what waits outside the sockets. It runs after the task has registered for
+    /// nudges, so none is lost.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        inbox: impl FnOnce(&mut Self),
+    ) -> Poll<()> {
+        let mut rung = mem::take(&mut self.rung);
+        self.board.take(context.waker(), &mut rung);
+        inbox(self);
+        for key in rung.drain(..) {
+            match key {
+                Key::Socket(index) => self.sockets.rung(index),
+                Key::Query(index) => self.poll_query(index),
+            }
+        }
+        self.rung = rung;
+
+        let mut buffer = BUFFER.take();
+        for _ in 0..ROUNDS_MAX {
+            self.handle_timeout();
+            self.carry_out();
+            if !self.sockets.has_work() {
+                break;
+            }
+            self.read_all(&mut buffer);
+            self.carry_out();
+            self.write_all();
+        }
+        BUFFER.set(buffer);
+        self.carry_out();
+
+        if self.machine.is_done() {
+            return Poll::Ready(());
+        }
+        if self.sockets.has_work() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.wait_for_timeout(context);
+        Poll::Pending
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = self.env.clock.now();
+        if self.machine.poll_timeout().is_some_and(|at| at <= now) {
+            self.machine.handle_timeout(now);
+        }
+    }
+
+    /// Sets the runtime's timer to the machine's.
+    fn wait_for_timeout(&mut self, context: &mut Context<'_>) {
+        let at = self.machine.poll_timeout();
+        let Some(deadline) = at else {
+            self.timer = None;
+            self.timer_at = None;
+            return;
+        };
+        if self.timer_at != at || self.timer.is_none() {
+            self.timer_at = at;
+            let wait = deadline - self.env.clock.now();
+            // The runtime's timers have a resolution of 1 ms; never wake before the time.
+            let wake = tokio::time::Instant::now() + wait.max(Duration::from_millis(1));
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(wake),
+                none => *none = Some(Box::pin(tokio::time::sleep_until(wake))),
+            }
+        }
+        if let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(context).is_ready()
+        {
+            self.timer = None;
+            context.waker().wake_by_ref();
+        }
+    }
+
+    fn carry_out(&mut self) {
+        let now = self.env.clock.now();
+        while let Some(ask) = self.machine.poll_ask(now) {
+            match ask {
+                Ask::Resolve { query, host, port } => self.ask(resolve(query, host, port)),
+                Ask::ReadToken { query } => {
+                    let read_token = self.read_token.clone();
+                    self.ask(token(query, read_token));
+                }
+                Ask::Connect { socket, addr } => self.sockets.connect(socket.0, addr),
+                Ask::WantRead(socket) => self.sockets.want_read(socket.0),
+                Ask::WantWrite(socket) => self.sockets.want_write(socket.0),
+                Ask::Shutdown(socket) => self.sockets.shutdown(socket.0),
+                Ask::Close(socket) => self.sockets.close(socket.0),
+                Ask::Abort(socket) => self.sockets.abort(socket.0),
+                Ask::Notice(notice) => (self.env.report)(notice),
+            }
+        }
+    }
+
+    fn ask(&mut self, answer: impl Future<Output = Told> + Send + 'static) {
+        let entry = self.queries.vacant_entry();
+        let index = entry.key();
+        let bell = Bell::new(Key::Query(index), Arc::clone(&self.board));
+        let waker = Waker::from(Arc::clone(&bell));
+        // The first poll comes when the board is read next: that is soon, and no recursion.
+        waker.wake_by_ref();
+        entry.insert(Query {
+            bell,
+            waker,
+            answer: Box::pin(answer),
+        });
+    }
+
+    fn poll_query(&mut self, index: usize) {
+        let Some(query) = self.queries.get_mut(index) else {
+            return;
+        };
+        query.bell.quieten();
+        let poll = query
+            .answer
+            .as_mut()
+            .poll(&mut Context::from_waker(&query.waker));
+        if let Poll::Ready(told) = poll {
+            self.queries.remove(index);
+            self.machine.tell(self.env.clock.now(), told);
+        }
+    }
+
+    /// Reads once, within the budget, from every socket listed now.
+    fn read_all(&mut self, buffer: &mut BytesMut) {
+        for _ in 0..self.sockets.readers() {
+            let Some(index) = self.sockets.next_to_read() else {
+                return;
+            };
+            if let Some(dialled) = self.sockets.dialled(index) {
+                let socket = SocketId(index);
+                let told = match dialled {
+                    Dialled::Connected => Told::Connected { socket },
+                    Dialled::Failed(kind) => Told::ConnectFailed { socket, kind },
+                };
+                self.machine.tell(self.env.clock.now(), told);
+            } else {
+                self.read(index, buffer);
+            }
+            self.carry_out();
+        }
+    }
+
+    fn read(&mut self, index: u32, buffer: &mut BytesMut) {
+        let socket = SocketId(index);
+        let mut budget = READ_BUDGET_BYTES;
+        loop {
+            // Not more than asked for: the rest of the input waits in the kernel, where the sender's
+            // window feels it.
+            let limit = self.machine.read_limit(socket).min(SLAB_BYTES);
+            if limit == 0 {
+                return;
+            }
+            if budget == 0 {
+                self.sockets.want_read(index);
+                return;
+            }
+            if buffer.capacity() < limit.min(SLAB_LOW_BYTES) {
+                buffer.reserve(SLAB_BYTES);
+            }
+            match self
+                .sockets
+                .read(index, buffer, limit.min(buffer.capacity()))
+            {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => {
+                    return self.machine.received_eof(self.env.clock.now(), socket);
+                }
+                Poll::Ready(Ok(n)) => {
+                    budget = budget.saturating_sub(n);
+                    self.machine
+                        .received(self.env.clock.now(), socket, buffer.split());
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => {
+                    return self
+                        .machine
+                        .failed(self.env.clock.now(), socket, error.kind());
+                }
+            }
+        }
+    }
+
+    /// Writes once, within the budget, to every socket listed now.
+    fn write_all(&mut self) {
+        for _ in 0..self.sockets.writers() {
+            let Some(index) = self.sockets.next_to_write() else {
+                return;
+            };
+            self.write(index);
+            self.carry_out();
+        }
+    }
+
+    fn write(&mut self, index: u32) {
+        let socket = SocketId(index);
+        let mut budget = WRITE_BUDGET_BYTES;
+        loop {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let filled = self
+                .machine
+                .gather(self.env.clock.now(), socket, &mut slices);
+            let Some(slices @ [_, ..]) = slices.get(..filled) else {
+                return;
+            };
+            if budget == 0 {
+                self.sockets.want_write(index);
+                return;
+            }
+            match self.sockets.write(index, slices) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(n)) => {
+                    budget = budget.saturating_sub(n.max(1));
+                    self.machine.written(self.env.clock.now(), socket, n);
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => {
+                    return self
+                        .machine
+                        .failed(self.env.clock.now(), socket, error.kind());
+                }
+            }
+        }
+    }
+}
+
+async fn resolve(query: u32, host: String, port: u16) -> Told {
+    let result = match lookup_host((host.as_str(), port)).await {
+        Ok(addrs) => Ok(addrs.collect()),
+        Err(error) => Err(error.to_string()),
+    };
+    Told::Resolved { query, result }
+}
+
+async fn token(query: u32, read_token: Option<ReadToken>) -> Told {
+    let result = match read_token {
+        None => Err("this program was given no token".to_owned()),
+        Some(read_token) => tokio::task::spawn_blocking(move || read_token())
+            .await
+            .unwrap_or_else(|_| Err("reading the token failed".to_owned())),
+    };
+    Told::Token { query, result }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! Runs a server: accepts carriers and visitors, opens and closes ports as it asks, and gives every
+//! carrier a task of its own.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use adit_core::Instant;
+use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerAsk};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::driver::Driver;
+use crate::env::{Env, Stop, Stopping};
+use crate::options;
+use crate::ready::Board;
+
+/// Visitors that wait for one peer's task. It empties its inbox at every turn, so only a burst of
+/// visitors fills it; those beyond are reset.
+const INBOX_MAX_VISITORS: usize = 1024;
+
+/// Runs `server` on the control listener until it was told to stop and has.
+///
+/// The listener is best made by [`listen`](crate::listen). Failures of single connections, also of
+/// `accept` itself, never end this.
+pub async fn serve(server: Server, control: TcpListener, env: Env, mut stopping: Stopping) {
+    let changed = Arc::new(Notify::new());
+    let signal = Arc::clone(&changed);
+    server.wake_by(move || signal.notify_one());
+    let hub = Arc::new(Hub {
+        server,
+        env,
+        inboxes: Mutex::default(),
+    });
+    let mut control = Some(control);
+    let mut listeners = HashMap::new();
+    let mut peers = JoinSet::new();
+
+    loop {
+        carry_out(&hub, &mut listeners).await;
+        if hub.server.is_done() && control.is_none() {
+            return;
+        }
+        tokio::select! {
+            accepted = accept(control.as_ref()) => match accepted {
+                Ok((stream, from)) => hub.carrier(&mut peers, stream, from),
+                Err(error) => back_off(&error, "the control plane").await,
+            },
+            () = changed.notified() => {}
+            () = sleep_until(&hub.env, hub.server.poll_timeout()) => {
+                hub.server.handle_timeout(hub.env.clock.now());
+            }
+            Some(ended) = peers.join_next(), if !peers.is_empty() => {
+                if ended.is_err_and(|error| error.is_panic()) {
+                    tracing::error!("the task of a session failed; this is a bug of Adit");
+                }
+            }
+            stop = stopping.next() => match stop {
+                Stop::No => {}
+                Stop::Drain(grace) => {
+                    control = None;
+                    hub.server.drain(hub.env.clock.now(), grace);
+                }
+                Stop::Now => return,
+            },
+        }
+    }
+}
+
+/// What the tasks of one server share. Touched for a connection, never for a byte.
+struct Hub {
+    server: Server,
+    env: Env,
+    inboxes: Mutex<HashMap<PeerId, Arc<Inbox>>>,
+}
+
+impl Hub {
+    fn carrier(self: &Arc<Self>, peers: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr) {
+        let Ok(peer) = self.server.accept(self.env.clock.now(), from) else {
+            return options::reset_on_close(&stream);
+        };
+        let inbox = Arc::new(Inbox::default());
+        self.inboxes().insert(peer.id(), Arc::clone(&inbox));
+        peers.spawn(run_peer(Arc::clone(self), peer, stream, inbox));
+    }
+
+    fn inbox(&self, peer: PeerId) -> Option<Arc<Inbox>> {
+        self.inboxes().get(&peer).cloned()
+    }
+
+    fn inboxes(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Inbox>>> {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does what the server as a whole asks for.
+async fn carry_out(hub: &Arc<Hub>, listeners: &mut HashMap<ListenerId, JoinHandle<()>>) {
+    while let Some(ask) = hub.server.poll_ask(hub.env.clock.now()) {
+        match ask {
+            ServerAsk::Listen { listener, addr } => {
+                let bound = options::listen(addr).and_then(|socket| {
+                    let addr = socket.local_addr()?;
+                    let task = tokio::spawn(visitors(Arc::clone(hub), listener, socket, addr));
+                    listeners.insert(listener, task);
+                    Ok(addr)
+                });
+                let bound = bound.map_err(|error| error.kind());
+                hub.server
+                    .told_listening(hub.env.clock.now(), listener, bound);
+            }
+            ServerAsk::Unlisten { listener } => {
+                if let Some(task) = listeners.remove(&listener) {
+                    task.abort();
+                    // The port is free only when the task is gone, and may be wanted again at once.
+                    let _ = task.await;
+                }
+            }
+            ServerAsk::Wake(peer) => {
+                if let Some(inbox) = hub.inbox(peer) {
+                    inbox.wake();
+                }
+            }
+            ServerAsk::Notice(notice) => (hub.env.report)(notice),
+        }
+    }
+}
+
+/// Accepts the visitors of one port and hands each to the peer whose turn it is.
+async fn visitors(hub: Arc<Hub>, listener: ListenerId, socket: TcpListener, addr: SocketAddr) {
+    loop {
+        match socket.accept().await {
+            Ok((stream, from)) => {
+                let peer = hub.server.visitor(hub.env.clock.now(), listener, from);
+                let inbox = peer.and_then(|peer| hub.inbox(peer));
+                let at = stream.local_addr().unwrap_or(addr);
+                let visitor = Visitor {
+                    stream,
+                    listener,
+                    from,
+                    at,
+                };
+                match inbox {
+                    Some(inbox) => inbox.push(visitor),
+                    None => options::reset_on_close(&visitor.stream),
+                }
+            }
+            Err(error) => back_off(&error, &addr.to_string()).await,
+        }
+    }
+}
+
+/// The task of one carrier and of the session on it.
+async fn run_peer(hub: Arc<Hub>, peer: Peer, stream: TcpStream, inbox: Arc<Inbox>) {
+    let _registered = Registered {
+        hub: Arc::clone(&hub),
+        peer: peer.id(),
+    };
+    let mut driver = Driver::new(peer, hub.env.clone(), Arc::clone(&inbox.board));
+    driver.insert(Peer::CARRIER, stream);
+    poll_fn(|context| driver.poll(context, |driver| inbox.empty_into(driver))).await;
+}
+
+/// Takes the inbox of a peer off the table, however its task ends.
+struct Registered {
+    hub: Arc<Hub>,
+    peer: PeerId,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.hub.inboxes().remove(&self.peer);
+    }
+}
+
+/// A connection to the data plane.
+struct Visitor {
+    stream: TcpStream,
+    listener: ListenerId,
+    from: SocketAddr,
+    at: SocketAddr,
+}
+
+/// What other tasks leave for a peer's task.
+#[derive(Default)]
+struct Inbox {
+    board: Arc<Board>,
+    visitors: Mutex<VecDeque<Visitor>>,
+    woken: AtomicBool,
+}
+
+impl Inbox {
+    fn push(&self, visitor: Visitor) {
+        let mut visitors = self.visitors();
+        if visitors.len() >= INBOX_MAX_VISITORS {
+            options::reset_on_close(&visitor.stream);
+            return;
+        }
+        visitors.push_back(visitor);
+        drop(visitors);
+        self.board.nudge();
+    }
+
+    fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.board.nudge();
+    }
+
+    fn empty_into(&self, driver: &mut Driver<Peer>) {
+        if self.woken.swap(false, Ordering::AcqRel) {
+            let now = driver.now();
+            driver.machine.handle_wake(now);
+        }
+        // One at a time: the lock is never held while the machine works.
+        while let Some(visitor) = self.next_visitor() {
+            let Visitor {
+                stream,
+                listener,
+                from,
+                at,
+            } = visitor;
+            let now = driver.now();
+            match driver.machine.visitor(now, listener, from, at) {
+                Some(socket) => driver.insert(socket, stream),
+                None => options::reset_on_close(&stream),
+            }
+        }
+    }
+
+    fn next_visitor(&self) -> Option<Visitor> {
+        self.visitors().pop_front()
+    }
+
+    fn visitors(&self) -> MutexGuard<'_, VecDeque<Visitor>> {
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Accepts from a listener that may be closed already.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits after a failed `accept`, if the reason will not go away by itself: out of files, mostly.
+pub(crate) async fn back_off(error: &io::Error, place: &str) {
+    let one_connection = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    );
+    if !one_connection {
+        tracing::warn!("can't accept connections on {place}: {error}; trying again");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+async fn sleep_until(env: &Env, at: Option<Instant>) {
+    match at {
+        Some(at) => {
+            let wait = at - env.clock.now();
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
+        None => std::future::pending().await,
+    }
+}
