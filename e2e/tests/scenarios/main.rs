@@ -1,0 +1,19 @@
+//! Adit among real programs, one scenario a file. `.ci/run` runs them all; to
+//! run one by hand:
+//!
+//! ```sh
+//! cargo build --release -p adit-server -p adit-client
+//! ADIT_BINS=target/release cargo test -p adit-e2e --test scenarios -- --ignored --show-output federation
+//! ```
+
+mod burst;
+mod capture;
+mod download;
+mod federation;
+mod half_close;
+mod idle;
+mod outage;
+mod postgres;
+mod proxy;
+mod redis;
+mod wrong_token;
