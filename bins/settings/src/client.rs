@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::SettingsError;
 use crate::flags::{ClientFlags, Environment, Given};
 use crate::shared::{LogSettings, SessionLimits, token_source};
 use crate::values::{
     ClientId, Header, HostPort, ProxyRules, ServerUrl, Service, TokenSource, TunnelName, Upstream,
     format_duration,
 };
-use crate::{SettingsError, Warnings};
 
 /// All that a client can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +49,8 @@ pub struct ClientSettings {
     pub grace_period: Duration,
     /// How to log.
     pub log: LogSettings,
-    /// What to say to the operator once at start.
-    pub warnings: Warnings,
+    /// What to tell the operator once at start; holds no secrets.
+    pub warnings: Vec<String>,
 }
 
 /// A certificate and its key, for an ingress that asks clients for one.
@@ -139,7 +139,7 @@ impl ClientSettings {
             session: SessionLimits::of(shared_limits)?,
             grace_period: stop.grace_period,
             log: LogSettings::of(log),
-            warnings: Warnings(warnings),
+            warnings,
         })
     }
 }

@@ -11,6 +11,8 @@ mod field;
 mod file;
 mod help;
 mod source;
+#[cfg(test)]
+mod walk;
 
 pub use definitions::LogFormat;
 pub(crate) use definitions::{

@@ -22,7 +22,7 @@ pub use client::{ClientIdentity, ClientSettings};
 pub use error::SettingsError;
 pub use flags::Environment;
 pub use server::{ServerSettings, TlsChoice, TunnelGrant};
-pub use shared::{LogFormat, LogSettings, MIN_SESSION_WINDOW, SessionLimits, Warnings};
+pub use shared::{LogFormat, LogSettings, MIN_SESSION_WINDOW, SessionLimits};
 pub use values::{
     ClientId, ControlPath, Header, Host, HostPort, Networks, PortRanges, Proxy, ProxyRules, Secret,
     ServerUrl, Service, TokenError, TokenSource, TunnelName,

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::SettingsError;
 use crate::flags::{Environment, Given, ServerFlags, TlsMode};
 use crate::shared::{LogSettings, SessionLimits, token_source};
 use crate::values::{ControlPath, Host, Networks, PortRanges, TokenSource, TunnelName};
-use crate::{SettingsError, Warnings};
 
 /// All that a server can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub struct ServerSettings {
     pub grace_period: Duration,
     /// How to log.
     pub log: LogSettings,
-    /// What to say to the operator once at start.
-    pub warnings: Warnings,
+    /// What to tell the operator once at start; holds no secrets.
+    pub warnings: Vec<String>,
 }
 
 /// How the TLS of the control plane ends.
@@ -115,7 +115,7 @@ impl ServerSettings {
             session: SessionLimits::of(shared_limits)?,
             grace_period: stop.grace_period,
             log: LogSettings::of(log),
-            warnings: Warnings(warnings),
+            warnings,
         })
     }
 }

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use crate::SettingsError;
-use crate::flags::{Given, Origin};
-use crate::flags::{Logging, SessionLimitFlags};
+use crate::flags::{Given, Logging, Origin, SessionLimitFlags};
 use crate::values::{ByteSize, Secret, TokenSource};
 
 pub use crate::flags::LogFormat;
@@ -55,10 +54,6 @@ impl SessionLimits {
         })
     }
 }
-
-/// Things to tell the operator at start, none of them secret.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Warnings(pub Vec<String>);
 
 /// The one place that decides which token counts.
 pub(crate) fn token_source(

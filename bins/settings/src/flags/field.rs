@@ -96,7 +96,7 @@ impl<T: Value> Field for Vec<T> {
         found
             .value
             .iter()
-            .flat_map(|text| text.split(T::SEPARATOR))
+            .flat_map(|text| text.trim().split(T::SEPARATOR))
             .map(|text| parse(text.trim(), &found.origin))
             .collect()
     }

@@ -46,10 +46,10 @@ impl fmt::Display for Origin {
 
 /// All sources for the flags of one command.
 pub(crate) struct Source<'a> {
-    table: &'static Table,
-    arguments: &'a ArgMatches,
-    environment: &'a Environment,
-    file: Option<&'a ConfigFile>,
+    pub(super) table: &'static Table,
+    pub(super) arguments: &'a ArgMatches,
+    pub(super) environment: &'a Environment,
+    pub(super) file: Option<&'a ConfigFile>,
 }
 
 impl Source<'_> {
