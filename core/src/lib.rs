@@ -1,1 +1,83 @@
-//! Being written.
+//! The Adit protocol as pure state machines: handshake, token proof, multiplexing, flow control.
+//!
+//! Nothing in this crate does IO. Time enters as an [`Instant`], entropy as a seed, bytes as [`Bytes`](bytes::Bytes); what
+//! must go out is asked for. The specification stands in `spec/`, and the code names its sections.
+//!
+//! # Driving a machine
+//!
+//! [`ClientHandshake`], [`ServerHandshake`] and [`Session`] have methods of four kinds, legal in any order:
+//!
+//! - getters, which change nothing;
+//! - `handle_*`: what happened: bytes arrived, time passed, the carrier died;
+//! - verbs: what the application wants: open, write, finish, reset, close;
+//! - `poll_*`: what to do next: a frame to send, an event to see to, when to come back.
+//!
+//! The loop is: hand over what happened, poll events until there are none, poll frames while the carrier takes them, and come
+//! back at [`poll_timeout`](Session::poll_timeout) at the latest. Polling late costs latency, never correctness.
+//!
+//! # The parts
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | `endpoint`, `handshake`, `auth` | who may open a session: version, proof, channel binding, limits |
+//! | `frame`, `decode`, `codec`, `transmit` | bytes to frames and back |
+//! | `session` | what a frame means, positions and acknowledgements, liveness, going away |
+//! | `stream` | a stream's two halves, its credit and its window |
+//! | `schedule` | whose data goes out next |
+//! | `backoff` | when to try again |
+//! | `config`, `code`, `error` | every limit, every code, every error |
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(
+    clippy::alloc_instead_of_core,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc
+)]
+
+extern crate alloc;
+
+#[cfg(test)]
+extern crate std;
+
+pub mod auth;
+mod backoff;
+mod budget;
+mod code;
+mod codec;
+mod config;
+mod decode;
+mod endpoint;
+mod error;
+mod frame;
+mod handshake;
+mod ids;
+mod random;
+mod schedule;
+mod session;
+mod stream;
+mod time;
+mod transmit;
+
+pub use auth::{Token, TokenError, Verifier};
+pub use backoff::Backoff;
+pub use budget::Budget;
+pub use code::Code;
+pub use codec::VARINT_MAX;
+pub use config::{Config, ConfigError, HOLD_FACTOR, SEND_FLOOR, STREAM_COST};
+pub use decode::{Decoder, Piece};
+pub use endpoint::{AdmitError, AtLimit, Attachment, Endpoint, SessionRecord};
+pub use error::{HandshakeError, OpenError, ProtocolError, SessionError, StreamError};
+pub use frame::{
+    Auth, BODY_MAX, DETAIL_MAX, Frame, Grant, Limits, MAGIC, Open, PAYLOAD_MAX, Resume, Resumed,
+    SERVICES_MAX, ServerHello, Service, ServiceKind, VERSION, Welcome, features, flags, kind,
+};
+pub use handshake::{
+    AuthFailure, CarrierFacts, ClientHandshake, ClientHello, Established, HandshakeEvent, Request,
+    ServerFacts, ServerHandshake,
+};
+pub use ids::{ClientId, Instance, NameError, ServiceId, SessionId, Side, StreamId, TunnelName};
+pub use session::{Event, Session, Stats};
+pub use stream::Chunks;
+pub use time::Instant;
+pub use transmit::Transmit;

@@ -1,0 +1,615 @@
+//! An open session: streams over one ordered carrier, with credit, turns, liveness and a graceful end.
+
+mod glitches;
+mod input;
+mod liveness;
+mod output;
+mod positions;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use bytes::Bytes;
+use glitches::Glitches;
+use liveness::Liveness;
+use positions::Positions;
+
+use crate::code::Code;
+use crate::config::Config;
+use crate::decode::Decoder;
+use crate::error::{OpenError, SessionError, StreamError};
+use crate::frame::{Limits, Open};
+use crate::ids::{Side, StreamId};
+use crate::schedule::Schedule;
+use crate::stream::{Chunks, Growth, List, Queue, Recv, Reset, Send, Store, Stream};
+use crate::time::Instant;
+
+/// A stream is given at most this part of what is free in the pool to begin with.
+const FIRST_SHARE: u64 = 16;
+
+/// A growing window takes at most this part of what is free in the pool.
+const GROWTH_SHARE: u64 = 2;
+
+/// Something the application should see to. Events of a stream are coalesced: however much happened, one of each kind waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The peer opened a stream.
+    Opened {
+        /// The new stream.
+        id: StreamId,
+        /// What it leads to.
+        open: Open,
+    },
+    /// [`Session::chunks`] has something new, or [`Session::is_read_finished`] became true.
+    Readable(StreamId),
+    /// [`Session::write_space`] may have risen.
+    Writable(StreamId),
+    /// The peer aborted the stream: abort the local connection, then [`release`](Session::release).
+    Reset {
+        /// The stream.
+        id: StreamId,
+        /// Why.
+        code: Code,
+    },
+    /// The peer takes no new streams, and will end when the present ones are done.
+    GoAway {
+        /// Do not come back earlier than this.
+        retry_after: Duration,
+    },
+    /// This side is [going away](Session::go_away), and the last stream is done.
+    Drained,
+    /// The session is over, and all its streams with it.
+    Closed(SessionError),
+}
+
+/// What a session has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Payload bytes sent.
+    pub bytes_sent: u64,
+    /// Payload bytes received.
+    pub bytes_received: u64,
+    /// Streams that this side opened.
+    pub streams_opened: u64,
+    /// Streams that the peer opened and that were taken.
+    pub streams_accepted: u64,
+    /// Streams of the peer that were refused at a limit.
+    pub streams_refused: u64,
+}
+
+/// Credit of the session as a whole, in both directions.
+#[derive(Debug)]
+struct Flow {
+    sent: u64,
+    credit: u64,
+    received: u64,
+    consumed: u64,
+    granted: u64,
+    window: u64,
+}
+
+impl Flow {
+    const fn grant_due(&self) -> bool {
+        self.consumed + self.window - self.granted >= self.window / 4
+    }
+}
+
+/// Where this side, or the peer, is on the way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Leaving {
+    /// How long to stay away, if this side is going.
+    ours: Option<Duration>,
+    ours_owed: bool,
+    drained_told: bool,
+    /// Likewise for the peer.
+    theirs: Option<Duration>,
+    theirs_told: bool,
+}
+
+/// An open session, either side of it.
+///
+/// Methods may be called in any order; a [`StreamId`] that is not known (any more) gives 0, `None` or an error.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<Config>,
+    side: Side,
+    peer: Limits,
+    decoder: Decoder,
+    store: Store,
+    events: List,
+    control: List,
+    credit: List,
+    schedule: Schedule,
+    /// Streams that were refused before they had a place in the store.
+    refusals: VecDeque<(StreamId, Code)>,
+    next_stream: u64,
+    highest_of_peer: Option<StreamId>,
+    positions: Positions,
+    flow: Flow,
+    /// Bytes of all streams that wait to be sent.
+    queued: usize,
+    /// What windows hold of the pool.
+    pool_used: u64,
+    liveness: Liveness,
+    glitches: Glitches,
+    /// What goes out before anything else: the answer that the handshake ended in.
+    first: Bytes,
+    pong: Option<[u8; 8]>,
+    leaving: Leaving,
+    sweep_at: Instant,
+    closed: Option<SessionError>,
+    close_owed: Option<Code>,
+    close_told: bool,
+    stats: Stats,
+}
+
+impl Session {
+    /// A session that is open already: both sides are agreed on it, and `peer` is what the other side's limits are. This is what
+    /// a handshake ends in; a program whose carrier is trusted otherwise may begin here.
+    #[must_use]
+    pub fn new(config: Arc<Config>, side: Side, peer: Limits, now: Instant) -> Self {
+        let window = config.session_window();
+        let ack_units = match peer.replay {
+            0 => config.ack_units,
+            replay => config.ack_units.min((replay / 4).max(1)),
+        };
+        Self {
+            side,
+            peer,
+            decoder: Decoder::default(),
+            store: Store::default(),
+            events: List::new(Queue::Events),
+            control: List::new(Queue::Control),
+            credit: List::new(Queue::Credit),
+            schedule: Schedule::default(),
+            refusals: VecDeque::new(),
+            next_stream: side.first_stream(),
+            highest_of_peer: None,
+            positions: Positions::new(ack_units, config.ack_delay),
+            flow: Flow {
+                sent: 0,
+                credit: peer.session_credit,
+                received: 0,
+                consumed: 0,
+                granted: window,
+                window,
+            },
+            queued: 0,
+            pool_used: 0,
+            liveness: Liveness::new(now),
+            glitches: Glitches::new(&config, now),
+            first: Bytes::new(),
+            pong: None,
+            leaving: Leaving::default(),
+            sweep_at: now + config.stream_idle,
+            closed: None,
+            close_owed: None,
+            close_told: false,
+            stats: Stats::default(),
+            config,
+        }
+    }
+
+    /// Sends `frame`, encoded already, before anything else.
+    pub(crate) fn send_first(&mut self, frame: Bytes) {
+        self.first = frame;
+    }
+
+    /// Time passed. Spurious calls do nothing. Work is bounded by the number of open streams.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.closed.is_some() {
+            return;
+        }
+        if self.liveness.handle_timeout(now, &self.config) {
+            self.end(SessionError::Silent(self.config.dead_after));
+            return;
+        }
+        if now >= self.sweep_at {
+            self.sweep_at = now + self.config.stream_idle;
+            self.give_idle_credit_back(now);
+        }
+    }
+
+    /// The carrier ended. Without resumption the session ends with it.
+    pub fn handle_carrier_lost(&mut self, _now: Instant) {
+        self.end(SessionError::CarrierLost);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), or to poll for frames again, at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.closed.is_some() {
+            return None;
+        }
+        let mut next = self.liveness.deadline(&self.config);
+        if let Some(ack) = self.positions.deadline() {
+            next = next.min(ack);
+        }
+        if self.store.len() > 0 {
+            next = next.min(self.sweep_at);
+        }
+        Some(next)
+    }
+
+    /// The next event, if any.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(error) = self.closed {
+            return (!core::mem::replace(&mut self.close_told, true))
+                .then_some(Event::Closed(error));
+        }
+        if let Some(retry_after) = self.leaving.theirs
+            && !self.leaving.theirs_told
+        {
+            self.leaving.theirs_told = true;
+            return Some(Event::GoAway { retry_after });
+        }
+        while let Some(key) = self.events.front() {
+            if let Some(event) = self.stream_event(key) {
+                return Some(event);
+            }
+            self.events.remove(&mut self.store.slab, key);
+        }
+        if self.leaving.ours.is_some() && !self.leaving.drained_told && self.store.len() == 0 {
+            self.leaving.drained_told = true;
+            return Some(Event::Drained);
+        }
+        None
+    }
+
+    fn stream_event(&mut self, key: usize) -> Option<Event> {
+        let stream = self.store.get_mut(key)?;
+        let id = stream.id;
+        let tell = &mut stream.tell;
+        if core::mem::take(&mut tell.opened) {
+            let open = stream.open.take()?;
+            return Some(Event::Opened { id, open });
+        }
+        if core::mem::take(&mut tell.reset) {
+            tell.readable = false;
+            tell.writable = false;
+            let code = stream.reset?.code;
+            return Some(Event::Reset { id, code });
+        }
+        if core::mem::take(&mut tell.readable) {
+            return Some(Event::Readable(id));
+        }
+        if core::mem::take(&mut tell.writable) {
+            return Some(Event::Writable(id));
+        }
+        None
+    }
+
+    /// Opens a stream; data may be written at once.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the peer's limit is reached or the session takes no new streams.
+    pub fn open(&mut self, now: Instant, open: Open) -> Result<StreamId, OpenError> {
+        let leaving = self.leaving.ours.is_some() || self.leaving.theirs.is_some();
+        if self.closed.is_some() || leaving {
+            return Err(OpenError::Ending);
+        }
+        if self.store.count(self.side) >= self.peer.streams {
+            return Err(OpenError::StreamLimit);
+        }
+        let id = StreamId(self.next_stream);
+        self.next_stream += 2;
+        let extra = self.config.stream_window_first - self.config.stream_credit;
+        let extra = self.take_from_pool(extra, FIRST_SHARE);
+        let send = Send::new(self.peer.stream_credit, now);
+        let recv = Recv::new(self.config.stream_credit + extra, now);
+        let key = self.store.insert(Stream::new(id, send, recv, open));
+        self.control.push(&mut self.store.slab, key);
+        self.stats.streams_opened += 1;
+        Ok(id)
+    }
+
+    /// Bytes that [`write`](Self::write) would take now: what an adapter should read from the local socket at most.
+    #[must_use]
+    pub fn write_space(&self, id: StreamId) -> usize {
+        match self.store.by_id(id) {
+            Some(stream) if stream.reset.is_none() => {
+                let free = self.config.send_buffer_session.saturating_sub(self.queued);
+                stream.send.space(self.config.send_buffer_stream, free)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Takes as much of the front of `data` as there is [space](Self::write_space) for, by reference; says how much.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] if the stream is gone or finished.
+    pub fn write(&mut self, id: StreamId, data: &mut Bytes) -> Result<usize, StreamError> {
+        let space = self.write_space(id);
+        let (key, stream) = self.live(id)?;
+        if !stream.send.is_open() {
+            return Err(StreamError::Finished);
+        }
+        let taken = data.split_to(space.min(data.len()));
+        let len = taken.len();
+        if len > 0 {
+            stream.send.push(taken);
+            self.queued += len;
+            self.schedule.activate(&mut self.store, key);
+        }
+        Ok(len)
+    }
+
+    /// Ends the sending half: FIN goes out behind what was written.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] if the stream is gone or finished.
+    pub fn finish(&mut self, id: StreamId) -> Result<(), StreamError> {
+        let (key, stream) = self.live(id)?;
+        if !stream.send.finish() {
+            return Err(StreamError::Finished);
+        }
+        self.schedule.activate(&mut self.store, key);
+        Ok(())
+    }
+
+    /// Aborts both halves and releases the stream.
+    pub fn reset(&mut self, id: StreamId, code: Code) {
+        let Some(key) = self.store.key(id) else {
+            return;
+        };
+        let side = self.side;
+        let Some(stream) = self.store.get_mut(key) else {
+            return;
+        };
+        stream.released = true;
+        if !stream.is_over() && stream.reset.is_none() {
+            // A stream of which the peer has not heard needs no RESET.
+            let unheard = id.opener() == side && stream.open.is_some();
+            stream.reset = Some(Reset {
+                code,
+                owed: !unheard,
+            });
+            self.drop_queued(key);
+            self.control.push(&mut self.store.slab, key);
+        }
+        self.clean_up(key);
+    }
+
+    /// The bytes of `id` that were received and not taken, in order.
+    #[must_use]
+    pub fn chunks(&self, id: StreamId) -> Chunks<'_> {
+        Chunks::of(self.store.by_id(id))
+    }
+
+    /// The local side took `n` bytes off the front of [`chunks`](Self::chunks): credit follows.
+    pub fn consume(&mut self, now: Instant, id: StreamId, n: usize) {
+        let Some(key) = self.store.key(id) else {
+            return;
+        };
+        let growth = Growth {
+            first: self.config.stream_window_first,
+            max: self.config.stream_window_max,
+            min_rtt: self.liveness.min_rtt(),
+        };
+        let Some(stream) = self.store.get_mut(key) else {
+            return;
+        };
+        self.flow.consumed += stream.recv.consume(n) as u64;
+        let wanted = stream.recv.wanted_growth(now, &growth);
+        let grown = self.take_from_pool(wanted, GROWTH_SHARE);
+        if let Some(stream) = self.store.get_mut(key) {
+            stream.recv.grow(grown);
+            if stream.recv.credit_due().is_some() && stream.reset.is_none() {
+                self.credit.push(&mut self.store.slab, key);
+            }
+        }
+        self.clean_up(key);
+    }
+
+    /// FIN came and all bytes before it were consumed.
+    #[must_use]
+    pub fn is_read_finished(&self, id: StreamId) -> bool {
+        self.store
+            .by_id(id)
+            .is_some_and(|stream| stream.recv.is_finished())
+    }
+
+    /// The local work for a stream has ended: its place may be used again. A stream whose halves are not both finished is reset
+    /// with [`Code::CANCELLED`].
+    pub fn release(&mut self, id: StreamId) {
+        let Some(key) = self.store.key(id) else {
+            return;
+        };
+        let Some(stream) = self.store.get_mut(key) else {
+            return;
+        };
+        let cut_short = stream.send.is_open() || !stream.recv.is_finished();
+        if stream.reset.is_none() && cut_short {
+            self.reset(id, Code::CANCELLED);
+        } else {
+            stream.released = true;
+            self.clean_up(key);
+        }
+    }
+
+    /// Takes no new streams from here on and asks the peer to open none; [`Event::Drained`] says when the last is done. The peer should not come
+    /// back before `retry_after`.
+    pub fn go_away(&mut self, _now: Instant, retry_after: Duration) {
+        if self.leaving.ours.is_none() {
+            self.leaving.ours = Some(retry_after);
+            self.leaving.ours_owed = true;
+        }
+    }
+
+    /// Ends the session for good; the peer is told `code`.
+    pub fn close(&mut self, _now: Instant, code: Code) {
+        self.end(SessionError::Closed(code));
+    }
+
+    /// Asks the peer for a sign of life now; see [`last_received`](Self::last_received).
+    pub fn ping(&mut self, now: Instant) {
+        self.liveness.ask(now);
+    }
+
+    /// Whether the session is over.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// Which side this is.
+    #[must_use]
+    pub const fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The round trip measured last.
+    #[must_use]
+    pub const fn rtt(&self) -> Option<Duration> {
+        self.liveness.rtt()
+    }
+
+    /// When a byte was received last.
+    #[must_use]
+    pub const fn last_received(&self) -> Instant {
+        self.liveness.last_received()
+    }
+
+    /// Whether the peer asked for no new streams, or this side did.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving.ours.is_some() || self.leaving.theirs.is_some()
+    }
+
+    /// Streams that are open.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Counters.
+    #[must_use]
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Units sent, units of those acknowledged, and units received: the positions of spec/06-positions.md.
+    #[must_use]
+    pub const fn positions(&self) -> (u64, u64, u64) {
+        let positions = &self.positions;
+        (
+            positions.sent_position(),
+            positions.acked_position(),
+            positions.received_position(),
+        )
+    }
+
+    /// Bytes of memory that this session holds; never more than [`Config::memory_bound`]. Looks at every stream.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let of = |(_, stream): (usize, &Stream)| {
+            stream.recv.memory() + stream.send.queued() + crate::config::STREAM_COST
+        };
+        self.store.slab.iter().map(of).sum::<usize>()
+            + self.decoder.memory()
+            + self.refusals.capacity() * size_of::<(StreamId, Code)>()
+    }
+
+    fn live(&mut self, id: StreamId) -> Result<(usize, &mut Stream), StreamError> {
+        let key = self.store.key(id).ok_or(StreamError::Unknown)?;
+        match self.store.get_mut(key) {
+            Some(stream) if stream.reset.is_none() => Ok((key, stream)),
+            _ => Err(StreamError::Unknown),
+        }
+    }
+
+    /// Takes up to `wanted` bytes of growth, at most the `share`th part of what is free in the pool, and at most half of what is
+    /// free in the process.
+    fn take_from_pool(&mut self, wanted: u64, share: u64) -> u64 {
+        let free = self.config.session_pool.saturating_sub(self.pool_used);
+        let wanted = usize::try_from(wanted.min(free / share)).unwrap_or(usize::MAX);
+        let took = self.config.budget.take(wanted) as u64;
+        self.pool_used += took;
+        took
+    }
+
+    fn give_to_pool(&mut self, bytes: u64) {
+        self.pool_used = self.pool_used.saturating_sub(bytes);
+        self.config
+            .budget
+            .give(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+
+    /// Drops what waits in either direction; what was received counts as taken.
+    fn drop_queued(&mut self, key: usize) {
+        self.schedule.remove(&mut self.store, key);
+        if let Some(stream) = self.store.get_mut(key) {
+            self.queued -= stream.send.discard();
+            self.flow.consumed += stream.recv.discard() as u64;
+        }
+    }
+
+    /// Forgets a stream that both the protocol and the application are done with.
+    fn clean_up(&mut self, key: usize) {
+        let floor = self.config.stream_credit;
+        let Some(stream) = self.store.get_mut(key) else {
+            return;
+        };
+        if !(stream.released && stream.is_over()) {
+            return;
+        }
+        let grown = stream.recv.grown(floor);
+        self.drop_queued(key);
+        self.give_to_pool(grown);
+        for list in [&mut self.events, &mut self.control, &mut self.credit] {
+            list.remove(&mut self.store.slab, key);
+        }
+        self.store.remove(key);
+    }
+
+    fn give_idle_credit_back(&mut self, now: Instant) {
+        let idle_since = Instant::from_micros(now.as_micros().saturating_sub(
+            u64::try_from(self.config.stream_idle.as_micros()).unwrap_or(u64::MAX),
+        ));
+        let keep = self.peer.stream_credit;
+        let mut idle = alloc::vec::Vec::new();
+        for (key, stream) in &mut self.store.slab {
+            if stream.reset.is_none()
+                && stream.give_back.is_none()
+                && let Some(back) = stream.send.give_back(keep, idle_since)
+            {
+                stream.give_back = Some(back);
+                idle.push(key);
+            }
+        }
+        for key in idle {
+            self.credit.push(&mut self.store.slab, key);
+        }
+    }
+
+    /// The end, for whatever reason; the first one counts.
+    fn end(&mut self, error: SessionError) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.close_owed = error.close_code();
+        self.closed = Some(error);
+        self.store = Store::default();
+        self.events = List::new(Queue::Events);
+        self.control = List::new(Queue::Control);
+        self.credit = List::new(Queue::Credit);
+        self.schedule = Schedule::default();
+        self.refusals = VecDeque::new();
+        self.queued = 0;
+        let used = self.pool_used;
+        self.give_to_pool(used);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let used = self.pool_used;
+        self.give_to_pool(used);
+    }
+}

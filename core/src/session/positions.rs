@@ -1,0 +1,96 @@
+//! Positions in the two sequence spaces, and when to acknowledge (spec/06-positions.md).
+
+use core::time::Duration;
+
+use crate::error::ProtocolError;
+use crate::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct Positions {
+    /// Units sent.
+    sent: u64,
+    /// Of those, how many the peer acknowledged.
+    acked: u64,
+    /// Units received.
+    received: u64,
+    /// Of those, how many were acknowledged.
+    stated: u64,
+    /// When the first unit that is not acknowledged must be.
+    due: Option<Instant>,
+    stated_at: Option<Instant>,
+    units: u64,
+    delay: Duration,
+}
+
+impl Positions {
+    /// Acknowledges at the latest after `units` or after `delay`.
+    pub(crate) const fn new(units: u64, delay: Duration) -> Self {
+        Self {
+            sent: 0,
+            acked: 0,
+            received: 0,
+            stated: 0,
+            due: None,
+            stated_at: None,
+            units,
+            delay,
+        }
+    }
+
+    pub(crate) const fn sent(&mut self, units: u64) {
+        self.sent += units;
+    }
+
+    pub(crate) fn received(&mut self, now: Instant, units: u64) {
+        self.received += units;
+        if units > 0 && self.due.is_none() {
+            self.due = Some(now + self.delay);
+        }
+    }
+
+    /// Takes an ACK; whether it acknowledged anything new.
+    pub(crate) fn acknowledged(&mut self, position: u64) -> Result<bool, ProtocolError> {
+        if position > self.sent {
+            return Err(ProtocolError::POSITION(
+                "an acknowledgement of what was never sent",
+            ));
+        }
+        let new = position > self.acked;
+        self.acked = self.acked.max(position);
+        Ok(new)
+    }
+
+    /// The ACK to send: when it is due, or when something else goes out at `now` anyway (once per instant, which is once per
+    /// batch).
+    pub(crate) fn take_ack(&mut self, now: Instant, in_company: bool) -> Option<u64> {
+        let company = in_company && self.stated_at != Some(now);
+        if self.received == self.stated || !(self.is_due(now) || company) {
+            return None;
+        }
+        self.stated = self.received;
+        self.stated_at = Some(now);
+        self.due = None;
+        Some(self.received)
+    }
+
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.received - self.stated >= self.units || self.due.is_some_and(|due| now >= due)
+    }
+
+    /// When an acknowledgement is due if nothing else happens.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub(crate) const fn sent_position(&self) -> u64 {
+        self.sent
+    }
+
+    pub(crate) const fn acked_position(&self) -> u64 {
+        self.acked
+    }
+
+    pub(crate) const fn received_position(&self) -> u64 {
+        self.received
+    }
+}

@@ -1,0 +1,275 @@
+//! The receiving half of a stream: what arrived and was not taken yet, and how much more may come.
+
+use alloc::collections::{VecDeque, vec_deque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::{Buf, Bytes};
+
+use crate::error::ProtocolError;
+use crate::time::Instant;
+
+/// A chunk that is shorter than this is copied behind its forerunner rather than kept as a slice of its own.
+const MERGE_BELOW: usize = 2_048;
+
+/// Room that a merged chunk is given at most, in bytes.
+const MERGED_MAX: usize = 16 * 1024;
+
+/// A window does not grow in answer to round trips shorter than this: below it, scheduling is what takes the time.
+const GROWTH_INTERVAL_MIN: Duration = Duration::from_millis(4);
+
+/// What a receiver holds: slices of what the carrier delivered, and small chunks merged.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// A slice, and the size of the buffer that it keeps alive.
+    Slice {
+        bytes: Bytes,
+        slab: usize,
+    },
+    Merged {
+        bytes: Vec<u8>,
+        at: usize,
+    },
+}
+
+impl Held {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Slice { bytes, .. } => bytes,
+            Self::Merged { bytes, at } => &bytes[*at..],
+        }
+    }
+
+    /// Drops `n` bytes from the front. What is left is copied once it is less than half of what it keeps alive, so that a slow
+    /// reader does not pin whole buffers by their last bytes.
+    fn advance(&mut self, n: usize) {
+        let rest = match self {
+            Self::Slice { bytes, slab } => {
+                bytes.advance(n);
+                (bytes.len() * 2 < *slab).then_some(&bytes[..])
+            }
+            Self::Merged { bytes, at } => {
+                *at += n;
+                (*at * 2 > bytes.len()).then_some(&bytes[*at..])
+            }
+        };
+        if let Some(rest) = rest {
+            *self = Self::Merged {
+                bytes: rest.to_vec(),
+                at: 0,
+            };
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Slice { bytes, slab } => (*slab).max(bytes.len()),
+            Self::Merged { bytes, .. } => bytes.capacity(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Recv {
+    queue: VecDeque<Held>,
+    queued: usize,
+    /// Payload bytes that arrived since the stream began.
+    received: u64,
+    /// Of those, how many the application took.
+    consumed: u64,
+    /// The credit that was stated last.
+    granted: u64,
+    /// How far `granted` should stay ahead of `consumed`.
+    window: u64,
+    /// Bytes taken since `epoch`, for the growth of the window.
+    epoch_bytes: u64,
+    epoch: Instant,
+    finished: bool,
+}
+
+/// The numbers by which a window grows.
+pub(crate) struct Growth {
+    pub(crate) first: u64,
+    pub(crate) max: u64,
+    pub(crate) min_rtt: Option<Duration>,
+}
+
+impl Recv {
+    /// A half whose peer may send `credit` bytes.
+    pub(crate) fn new(credit: u64, now: Instant) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            queued: 0,
+            received: 0,
+            consumed: 0,
+            granted: credit,
+            window: credit,
+            epoch_bytes: 0,
+            epoch: now,
+            finished: false,
+        }
+    }
+
+    /// Takes in payload. `slab` is the size of the buffer that `chunk` keeps alive.
+    ///
+    /// This is the one place where received payload is held against credit.
+    pub(crate) fn push(&mut self, chunk: Bytes, slab: usize) -> Result<(), ProtocolError> {
+        if self.finished {
+            return Err(ProtocolError::STREAM_STATE("payload behind FIN"));
+        }
+        let received = self.received + chunk.len() as u64;
+        if received > self.granted {
+            return Err(ProtocolError::FLOW_CONTROL(
+                "payload beyond the stream's credit",
+            ));
+        }
+        self.received = received;
+        self.queued += chunk.len();
+        self.hold(chunk, slab);
+        Ok(())
+    }
+
+    /// Keeps a chunk such that memory stays within [`HOLD_FACTOR`](crate::HOLD_FACTOR) of the bytes held: a slice that would
+    /// pin more than twice itself, or that is tiny, is copied.
+    fn hold(&mut self, chunk: Bytes, slab: usize) {
+        if chunk.is_empty() {
+            return;
+        }
+        if chunk.len() >= MERGE_BELOW && chunk.len() * 2 >= slab {
+            self.queue.push_back(Held::Slice { bytes: chunk, slab });
+            return;
+        }
+        let mut rest = &chunk[..];
+        if let Some(Held::Merged { bytes, .. }) = self.queue.back_mut() {
+            let room = MERGED_MAX.saturating_sub(bytes.len()).min(rest.len());
+            bytes.extend_from_slice(&rest[..room]);
+            rest = &rest[room..];
+        }
+        if !rest.is_empty() {
+            self.queue.push_back(Held::Merged {
+                bytes: rest.to_vec(),
+                at: 0,
+            });
+        }
+    }
+
+    pub(crate) fn finish(&mut self) -> Result<(), ProtocolError> {
+        if self.finished {
+            return Err(ProtocolError::STREAM_STATE("a second FIN"));
+        }
+        self.finished = true;
+        Ok(())
+    }
+
+    pub(crate) fn held(&self) -> vec_deque::Iter<'_, Held> {
+        self.queue.iter()
+    }
+
+    /// Drops `n` bytes (at most what is queued) from the front; says how many.
+    pub(crate) fn consume(&mut self, n: usize) -> usize {
+        let n = n.min(self.queued);
+        let mut left = n;
+        while left > 0 {
+            let Some(front) = self.queue.front_mut() else {
+                break;
+            };
+            let len = front.as_slice().len();
+            if len > left {
+                front.advance(left);
+                break;
+            }
+            left -= len;
+            self.queue.pop_front();
+        }
+        if self.queue.is_empty() {
+            // An idle stream holds no buffer.
+            self.queue = VecDeque::new();
+        }
+        self.queued -= n;
+        self.consumed += n as u64;
+        self.epoch_bytes += n as u64;
+        n
+    }
+
+    /// How much the window should grow by now, having been used up quickly; 0 for not at all.
+    ///
+    /// A window is worth doubling when half of it was taken within a round trip: the sender is then held up by credit, not by
+    /// the network or the application.
+    pub(crate) fn wanted_growth(&mut self, now: Instant, growth: &Growth) -> u64 {
+        if self.epoch_bytes < self.window / 2 {
+            return 0;
+        }
+        let interval = growth.min_rtt.unwrap_or_default().max(GROWTH_INTERVAL_MIN);
+        let quick = now - self.epoch < interval;
+        self.epoch_bytes = 0;
+        self.epoch = now;
+        if !quick || self.finished {
+            return 0;
+        }
+        let target = (self.window * 2).max(growth.first).min(growth.max);
+        target.saturating_sub(self.window)
+    }
+
+    pub(crate) const fn grow(&mut self, bytes: u64) {
+        self.window += bytes;
+    }
+
+    /// The credit to state now, if it is worth a frame: a quarter of the window was taken, or the window grew.
+    pub(crate) fn credit_due(&self) -> Option<u64> {
+        let credit = self.consumed + self.window;
+        let worth = credit.saturating_sub(self.granted) >= (self.window / 4).max(1);
+        (worth && !self.finished).then_some(credit)
+    }
+
+    /// The credit that was stated last.
+    pub(crate) const fn credit(&self) -> u64 {
+        self.granted
+    }
+
+    /// Nothing ever arrived.
+    pub(crate) const fn is_untouched(&self) -> bool {
+        self.received == 0
+    }
+
+    pub(crate) const fn granted(&mut self, credit: u64) {
+        self.granted = credit;
+    }
+
+    /// The sender gives back what is above `offset` of the credit `seen`. Says by how much the window shrinks; a return that crossed newer
+    /// credit is void.
+    pub(crate) fn give_back(&mut self, seen: u64, offset: u64, floor: u64) -> u64 {
+        if seen != self.granted || offset < self.received || offset >= self.granted {
+            return 0;
+        }
+        self.granted = offset;
+        let window = offset
+            .saturating_sub(self.consumed)
+            .max(floor)
+            .min(self.window);
+        let freed = self.window - window;
+        self.window = window;
+        freed
+    }
+
+    /// How far the window exceeds `floor`: what it holds of the session's pool.
+    pub(crate) const fn grown(&self, floor: u64) -> u64 {
+        self.window.saturating_sub(floor)
+    }
+
+    /// FIN came and everything before it was taken.
+    pub(crate) const fn is_finished(&self) -> bool {
+        self.finished && self.queued == 0
+    }
+
+    /// Drops what is queued; says how many bytes.
+    pub(crate) fn discard(&mut self) -> usize {
+        let queued = self.queued;
+        self.consume(queued)
+    }
+
+    /// Memory held for queued bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let entries = self.queue.capacity() * size_of::<Held>();
+        entries + self.queue.iter().map(Held::memory).sum::<usize>()
+    }
+}

@@ -1,0 +1,145 @@
+//! The sending half of a stream: what waits to be sent, and how much may be.
+
+use alloc::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::config::SEND_FLOOR;
+use crate::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct Send {
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    /// Payload bytes sent since the stream began.
+    sent: u64,
+    /// The credit that the peer stated.
+    credit: u64,
+    /// When payload was sent last, for giving idle credit back.
+    last_sent: Instant,
+    fin: Fin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fin {
+    Open,
+    Asked,
+    Sent,
+}
+
+impl Send {
+    pub(crate) const fn new(credit: u64, now: Instant) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            queued: 0,
+            sent: 0,
+            credit,
+            last_sent: now,
+            fin: Fin::Open,
+        }
+    }
+
+    /// Bytes that may be queued now: never more than could be sent at once, so that data without credit stays in the local
+    /// socket. A floor of its own keeps every stream going whatever `session_free` says.
+    pub(crate) fn space(&self, stream_max: usize, session_free: usize) -> usize {
+        if self.fin != Fin::Open {
+            return 0;
+        }
+        let share = (session_free / 2).max(SEND_FLOOR).min(stream_max);
+        let credit = usize::try_from(self.credit - self.sent).unwrap_or(usize::MAX);
+        credit.min(share).saturating_sub(self.queued)
+    }
+
+    pub(crate) fn push(&mut self, data: Bytes) {
+        self.queued += data.len();
+        self.queue.push_back(data);
+    }
+
+    pub(crate) fn finish(&mut self) -> bool {
+        let first = self.fin == Fin::Open;
+        if first {
+            self.fin = Fin::Asked;
+        }
+        first
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.fin, Fin::Open)
+    }
+
+    pub(crate) const fn is_finished(&self) -> bool {
+        matches!(self.fin, Fin::Sent)
+    }
+
+    pub(crate) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Takes the peer's statement of credit. `None` if it raises nothing; otherwise whether there was none left before.
+    pub(crate) fn raise(&mut self, credit: u64) -> Option<bool> {
+        if credit <= self.credit {
+            return None;
+        }
+        let starved = self.sent + self.queued as u64 >= self.credit;
+        self.credit = credit;
+        Some(starved)
+    }
+
+    /// What can be sent now, at most `limit` bytes: payload of one chunk.
+    pub(crate) fn take(&mut self, limit: u64, now: Instant) -> Option<Bytes> {
+        let room = usize::try_from(limit.min(self.credit - self.sent)).unwrap_or(usize::MAX);
+        let front = self.queue.front_mut()?;
+        if room == 0 {
+            return None;
+        }
+        let chunk = front.split_to(front.len().min(room));
+        if front.is_empty() {
+            self.queue.pop_front();
+            if self.queue.is_empty() {
+                // An idle stream holds no buffer.
+                self.queue = VecDeque::new();
+            }
+        }
+        self.queued -= chunk.len();
+        self.sent += chunk.len() as u64;
+        self.last_sent = now;
+        Some(chunk)
+    }
+
+    /// Whether payload or FIN could go out now, as far as this stream is concerned.
+    pub(crate) fn is_ready(&self) -> bool {
+        (self.queued > 0 && self.sent < self.credit) || self.is_fin_due()
+    }
+
+    pub(crate) fn is_fin_due(&self) -> bool {
+        self.fin == Fin::Asked && self.queued == 0
+    }
+
+    pub(crate) const fn fin_sent(&mut self) {
+        self.fin = Fin::Sent;
+    }
+
+    /// Credit beyond `keep` unused bytes that an idle stream can give back: the credit seen, and what it becomes.
+    pub(crate) fn give_back(&mut self, keep: u64, idle_since: Instant) -> Option<(u64, u64)> {
+        if self.queued > 0 || self.last_sent > idle_since {
+            return None;
+        }
+        let offset = self.sent.checked_add(keep)?;
+        if offset >= self.credit {
+            return None;
+        }
+        let seen = self.credit;
+        self.credit = offset;
+        Some((seen, offset))
+    }
+
+    /// Drops what is queued; says how many bytes.
+    pub(crate) fn discard(&mut self) -> usize {
+        self.queue = VecDeque::new();
+        core::mem::take(&mut self.queued)
+    }
+}
