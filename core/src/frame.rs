@@ -304,6 +304,9 @@ pub enum Frame {
 /// Services or grants that one frame may hold; the body's length bounds them too.
 pub const SERVICES_MAX: usize = 1_024;
 
+/// Labels, or addresses of other servers, that one frame may hold.
+pub const LIST_MAX: usize = 256;
+
 /// The longest detail of REFUSE and CLOSE, in bytes.
 pub const DETAIL_MAX: usize = 256;
 
@@ -658,6 +661,7 @@ impl Auth {
                 2 => {
                     let mut list = Reader::new(value);
                     while !list.is_empty() {
+                        check_room(labels.len())?;
                         labels.push((list.text()?, list.text()?));
                     }
                 }
@@ -848,6 +852,11 @@ fn read_count(body: &mut Reader) -> Result<usize, ProtocolError> {
     }
 }
 
+/// A short entry costs far more in memory than on the wire.
+const fn check_room(entries: usize) -> Result<(), ProtocolError> {
+    if entries < LIST_MAX { Ok(()) } else { Err(ProtocolError::MALFORMED("a list is too long")) }
+}
+
 fn write_optional(list: &mut Writer, key: u64, value: Option<&str>) {
     if let Some(value) = value {
         list.attribute(key, value.as_bytes());
@@ -870,6 +879,7 @@ fn read_others(body: &mut Reader) -> Result<Vec<String>, ProtocolError> {
         if key == 1 {
             let mut list = Reader::new(value);
             while !list.is_empty() {
+                check_room(others.len())?;
                 others.push(list.text()?);
             }
         }

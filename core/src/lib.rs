@@ -57,9 +57,10 @@ mod schedule;
 mod session;
 mod stream;
 mod time;
+mod token;
 mod transmit;
 
-pub use auth::{Token, TokenError, Verifier};
+pub use auth::Verifier;
 pub use backoff::Backoff;
 pub use budget::Budget;
 pub use code::Code;
@@ -69,7 +70,7 @@ pub use decode::{Decoder, Piece};
 pub use endpoint::{AdmitError, AtLimit, Attachment, Endpoint, SessionRecord};
 pub use error::{HandshakeError, OpenError, ProtocolError, SessionError, StreamError};
 pub use frame::{
-    Auth, BODY_MAX, DETAIL_MAX, Frame, Grant, Limits, MAGIC, Open, PAYLOAD_MAX, Resume, Resumed,
+    Auth, BODY_MAX, DETAIL_MAX, Frame, Grant, LIST_MAX, Limits, MAGIC, Open, PAYLOAD_MAX, Resume, Resumed,
     SERVICES_MAX, ServerHello, Service, ServiceKind, VERSION, Welcome, features, flags, kind,
 };
 pub use handshake::{
@@ -80,4 +81,5 @@ pub use ids::{ClientId, Instance, NameError, ServiceId, SessionId, Side, StreamI
 pub use session::{Event, Session, Stats};
 pub use stream::Chunks;
 pub use time::Instant;
+pub use token::{Token, TokenError};
 pub use transmit::Transmit;

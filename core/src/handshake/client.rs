@@ -12,18 +12,20 @@ use super::{
     CarrierFacts, ClientHello, Established, Outbox, PROOF_LEN, Patience, Provable, clip,
     close_frame, without_proof,
 };
-use crate::auth::{Keys, Token, Transcript};
+use crate::auth::{Keys, Transcript};
 use crate::code::Code;
 use crate::config::Config;
 use crate::decode::{Decoder, Piece};
 use crate::error::{HandshakeError, ProtocolError};
 use crate::frame::{
-    Auth, Frame, Grant, MAGIC, SERVICES_MAX, ServerHello, Service, VERSION, Welcome, flags, kind,
+    Auth, Frame, Grant, LIST_MAX, MAGIC, SERVICES_MAX, ServerHello, Service, VERSION, Welcome,
+    flags, kind,
 };
 use crate::ids::Side;
 use crate::random::Random;
 use crate::session::Session;
 use crate::time::Instant;
+use crate::token::Token;
 use crate::transmit::Transmit;
 
 /// One client's handshake on one carrier.
@@ -249,8 +251,9 @@ impl ClientHandshake {
             labels: self.hello.labels.clone(),
             proof: [0; PROOF_LEN],
         };
+        let short = auth.services.len() <= SERVICES_MAX && auth.labels.len() <= LIST_MAX;
         let auth = match Provable::new(&Frame::Auth(auth)) {
-            Some(auth) if self.hello.services.len() <= SERVICES_MAX => auth,
+            Some(auth) if short => auth,
             _ => return Err(HandshakeError::HelloTooLarge),
         };
         let t1 = Transcript::auth(encoding, auth.without_proof());
