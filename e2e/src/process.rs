@@ -206,12 +206,28 @@ fn spawn(recipe: &Recipe, log: &Path) -> io::Result<Child> {
 ///
 /// When it can't be started, fails, or takes longer than `limit`.
 pub fn run(what: &str, limit: Duration, recipe: &Recipe) -> String {
+    attempt(what, limit, recipe).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Runs a program to its end and returns what it printed.
+///
+/// # Errors
+///
+/// How it failed, and what it printed.
+///
+/// # Panics
+///
+/// When it can't be started or takes longer than `limit`.
+pub fn attempt(what: &str, limit: Duration, recipe: &Recipe) -> Result<String, String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut process = Process::start(folder.path(), what, recipe.clone());
     let status = crate::wait::until(&format!("{what} to end"), limit, || process.ended());
     let log = process.log();
-    assert!(status.success(), "{what} failed: {status}\n{log}");
-    log
+    if status.success() {
+        Ok(log)
+    } else {
+        Err(format!("{what} failed: {status}\n{log}"))
+    }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn a_wrong_token_delays_nobody_else() {
         &scene,
         "prometheus",
         &format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+            "global: {{scrape_interval: 2s, scrape_timeout: 2s}}
 scrape_configs:
 - job_name: ten
   static_configs: [{{targets: [{}]}}]
@@ -110,8 +110,8 @@ scrape_configs:
     );
     assert!(busy < PROMPT, "a right token waited {busy:?}");
 
-    wait::until("twenty scrapes of each", Duration::from_secs(60), || {
-        (prometheus.number("min(count_over_time(up[10m]))")? >= 20.0).then_some(())
+    wait::until("ten scrapes of each", Duration::from_secs(60), || {
+        (prometheus.number("min(count_over_time(up[10m]))")? >= 10.0).then_some(())
     });
     for port in &ports[..STAYING] {
         let up = prometheus.raw(&format!("up{{instance=\"127.0.0.1:{port}\"}}[10m]"));
