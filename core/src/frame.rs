@@ -854,7 +854,11 @@ fn read_count(body: &mut Reader) -> Result<usize, ProtocolError> {
 
 /// A short entry costs far more in memory than on the wire.
 const fn check_room(entries: usize) -> Result<(), ProtocolError> {
-    if entries < LIST_MAX { Ok(()) } else { Err(ProtocolError::MALFORMED("a list is too long")) }
+    if entries < LIST_MAX {
+        Ok(())
+    } else {
+        Err(ProtocolError::MALFORMED("a list is too long"))
+    }
 }
 
 fn write_optional(list: &mut Writer, key: u64, value: Option<&str>) {

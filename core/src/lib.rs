@@ -70,8 +70,9 @@ pub use decode::{Decoder, Piece};
 pub use endpoint::{AdmitError, AtLimit, Attachment, Endpoint, SessionRecord};
 pub use error::{HandshakeError, OpenError, ProtocolError, SessionError, StreamError};
 pub use frame::{
-    Auth, BODY_MAX, DETAIL_MAX, Frame, Grant, LIST_MAX, Limits, MAGIC, Open, PAYLOAD_MAX, Resume, Resumed,
-    SERVICES_MAX, ServerHello, Service, ServiceKind, VERSION, Welcome, features, flags, kind,
+    Auth, BODY_MAX, DETAIL_MAX, Frame, Grant, LIST_MAX, Limits, MAGIC, Open, PAYLOAD_MAX, Resume,
+    Resumed, SERVICES_MAX, ServerHello, Service, ServiceKind, VERSION, Welcome, features, flags,
+    kind,
 };
 pub use handshake::{
     AuthFailure, CarrierFacts, ClientHandshake, ClientHello, Established, HandshakeEvent, Request,
