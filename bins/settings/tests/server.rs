@@ -287,7 +287,10 @@ fn a_wrong_value_is_named_with_its_place() {
             "did you mean 127.0.0.1:8123?",
         ),
         ("--control-addr :8123", "did you mean 0.0.0.0:8123?"),
-        ("--admin-addr 8124", "did you mean 0.0.0.0:8124? (or off)"),
+        (
+            "--admin-addr 8124",
+            "did you mean 127.0.0.1:8124? (off is possible too)",
+        ),
         ("--data-addr 127.0.0.1:9090", "without a port"),
         ("--trusted-proxies ingress", "10.0.0.0/8"),
         ("--allow-ports 0-80", "from 1 to 65535"),

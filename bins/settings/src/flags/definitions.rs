@@ -251,7 +251,7 @@ flag_groups! {
         reconnect_max: One<Duration> "TIME" = "30s";
     }
 
-    "Options" TokenFile {
+    "Output" TokenFile {
         /// File to write the token to, readable by its owner only. Without it: standard output
         out: Maybe<PathBuf> "FILE";
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{CONFIG, TABLES, nearest};
 
-/// Environment variables and the host's name.
+/// Environment variables and the host's name. It has no Debug, because variables hold tokens.
 #[derive(Default)]
 pub struct Environment {
     /// `None` marks a variable that is not UTF-8.

@@ -143,33 +143,36 @@ impl Value for Switch {
 
 impl Value for SocketAddr {
     fn parse(text: &str) -> Result<Self, Invalid> {
-        text.parse().map_err(|_| {
-            let hint = match text
-                .strip_prefix("localhost:")
-                .and_then(|text| port(text).ok())
-            {
-                Some(port) => format!("; did you mean 127.0.0.1:{port}?"),
-                None => match port(text.strip_prefix(':').unwrap_or(text)) {
-                    Ok(port) => format!("; did you mean 0.0.0.0:{port}?"),
-                    Err(_) => String::new(),
-                },
-            };
-            Invalid::new(format!(
-                "expected IP:PORT to listen on, such as 127.0.0.1:8123 or [::]:8123{hint}"
-            ))
-        })
+        listen_address(text, "0.0.0.0")
     }
 }
 
+/// Nobody who leaves the address out should open the operators' listener to the network.
 impl Value for ListenOrOff {
     fn parse(text: &str) -> Result<Self, Invalid> {
         if text == "off" {
             return Ok(Self(None));
         }
-        SocketAddr::parse(text)
+        listen_address(text, "127.0.0.1")
             .map(|address| Self(Some(address)))
-            .map_err(|why| Invalid::new(format!("{why} (or off)")))
+            .map_err(|why| Invalid::new(format!("{why} (off is possible too)")))
     }
+}
+
+/// `suggested` is the IP address to propose to somebody who gave a port only.
+fn listen_address(text: &str, suggested: &str) -> Result<SocketAddr, Invalid> {
+    text.parse().map_err(|_| {
+        let (ip, port_text) = match text.split_once(':') {
+            Some(("localhost", port)) => ("127.0.0.1", port),
+            Some(("", port)) => (suggested, port),
+            _ => (suggested, text),
+        };
+        let hint = port(port_text).map(|port| format!("; did you mean {ip}:{port}?"));
+        Invalid::new(format!(
+            "expected IP:PORT to listen on, such as 127.0.0.1:8123 or [::]:8123{}",
+            hint.unwrap_or_default()
+        ))
+    })
 }
 
 impl Value for IpAddr {

@@ -87,8 +87,9 @@ pub(crate) fn adit_command() -> Command {
 
 fn sources(table: &Table) -> String {
     format!(
-        "A setting is taken from its flag, else from its environment variable, else from the key \
-         of the flag's name in [{}] of the TOML file that --config names, else from the default.",
+        "Each setting is taken from its flag, else from its environment variable, else from the \
+         key of the same name below [{}] in the TOML file given with --config, else it has its \
+         default.",
         table.name
     )
 }
@@ -97,7 +98,6 @@ fn command(name: &'static str, about: &'static str, table: &'static Table) -> Co
     let mut command = Command::new(name)
         .version(env!("CARGO_PKG_VERSION"))
         .about(about)
-        .next_help_heading("Options")
         .arg(argument(&CONFIG));
     for group in table.groups {
         command = command

@@ -264,6 +264,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_never_cut_off_in_silence() {
+        let mut bytes = b"0123456789abcdef-one".to_vec();
+        bytes.resize(MAX_TOKEN_FILE_BYTES, b' ');
+        let (_file, source) = file_with(&bytes);
+        assert_eq!(source.read().unwrap().expose(), "0123456789abcdef-one");
+        bytes.push(b'x');
+        let (_file, source) = file_with(&bytes);
+        assert!(
+            source
+                .read()
+                .unwrap_err()
+                .to_string()
+                .contains("more than 1024")
+        );
+    }
+
+    #[test]
     fn a_token_fills_its_limits_exactly() {
         assert!(Secret::token(&"x".repeat(MIN_TOKEN_BYTES)).is_ok());
         assert!(Secret::token(&"x".repeat(MAX_TOKEN_BYTES)).is_ok());
