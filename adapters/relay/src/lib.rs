@@ -10,7 +10,11 @@ pub mod client;
 mod counters;
 mod io;
 mod notice;
+mod random;
 pub mod server;
+mod sockets;
+mod streams;
+mod wire;
 
 pub use address::HostPort;
 pub use counters::{Counters, Meter, RESET_CODES};

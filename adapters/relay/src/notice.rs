@@ -2,13 +2,13 @@
 //! and what to do. Adapters and binaries print it; nothing here can hold a token or a key.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use adit_core::{ClientId, Code, SessionId, TunnelName};
+use adit_core::{AuthFailure, ClientId, Code, SessionId, TunnelName};
 
 use crate::address::HostPort;
-use crate::client::AttemptError;
+use crate::client::{AttemptError, DialError};
 
 /// How much a notice matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ pub struct Who {
     /// The client.
     pub client_id: ClientId,
     /// Where the client's carrier comes from: behind a trusted proxy, what that proxy says.
-    pub source: SocketAddr,
+    pub source: IpAddr,
 }
 
 impl fmt::Display for Who {
@@ -98,12 +98,12 @@ pub enum Notice {
     },
     /// Server: somebody did not prove to know a tunnel's token.
     AuthFailed {
-        /// Where the carrier comes from.
-        source: SocketAddr,
+        /// Where the carrier comes from: behind a trusted proxy, what that proxy says.
+        source: IpAddr,
         /// The tunnel named.
         tunnel: Option<TunnelName>,
         /// What was wrong.
-        reason: String,
+        failure: AuthFailure,
         /// How long the answer is held back.
         delay: Duration,
     },
@@ -178,10 +178,8 @@ pub enum Notice {
     UpstreamFailed {
         /// The upstream.
         upstream: HostPort,
-        /// What the visitor's side is told.
-        code: Code,
-        /// Why, in words.
-        reason: String,
+        /// Why. The visitor's side is told so by a code.
+        error: DialError,
     },
 }
 
@@ -258,15 +256,15 @@ impl fmt::Display for Notice {
             Self::AuthFailed {
                 source,
                 tunnel,
-                reason,
+                failure,
                 delay,
             } => {
-                write!(f, "{source} did not prove to know the token of tunnel ")?;
+                write!(f, "{source} was not let into tunnel ")?;
                 match tunnel {
                     Some(tunnel) => write!(f, "{tunnel}")?,
                     None => f.write_str("(none named)")?,
                 }
-                write!(f, ": {reason}; answered after {delay:?}")
+                write!(f, ": {}; answered after {delay:?}", meaning(*failure))
             }
             Self::CarrierFailed { source, reason } => {
                 write!(f, "{source} did not become a client: {reason}")
@@ -347,17 +345,25 @@ impl fmt::Display for Notice {
                     "the server goes away; a new session is made in {retry_after:.1?}, running connections go on"
                 )
             }
-            Self::UpstreamFailed {
-                upstream,
-                code,
-                reason,
-            } => {
-                write!(
-                    f,
-                    "upstream {upstream}: {code}: {}",
-                    reason.escape_default()
-                )
+            Self::UpstreamFailed { upstream, error } => {
+                write!(f, "upstream {upstream} can't be reached: {error}")
             }
         }
+    }
+}
+
+/// Why a client was not let in, for the server's operator, who may know more than the client.
+const fn meaning(failure: AuthFailure) -> &'static str {
+    match failure {
+        AuthFailure::Token => "its token is wrong, or there is no such tunnel",
+        AuthFailure::UnknownSession => "the session that it wants to resume is not known",
+        AuthFailure::BindingRequired => {
+            "its token is right, but its proof is not bound to the TLS connection"
+        }
+        AuthFailure::BindingMismatch => {
+            "its token is right, but something between it and this server ends TLS: if that is meant to be, run the server \
+             with --tls off behind it, or with --channel-binding off"
+        }
+        AuthFailure::Version => "it speaks another version of the protocol",
     }
 }

@@ -1,31 +1,28 @@
-//! Why an attempt to reach the server came to nothing.
+//! Why an attempt to reach the server came to nothing, and what to do about it.
 
-use adit_core::HandshakeError;
-use adit_link::LinkError;
+use std::fmt;
+use std::io::ErrorKind;
+use std::time::Duration;
 
+use adit_core::{Code, HandshakeError};
+use adit_link::{LinkError, PeerClosed};
+
+use super::dial::DialError;
 use crate::address::HostPort;
 
 /// Why an attempt to reach the server came to nothing. Each text says what to look at.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum AttemptError {
     /// The token could not be read.
-    #[error("the token cannot be read: {}", .0.escape_default())]
+    #[error("the token can't be read: {}", .0.escape_default())]
     Token(String),
-    /// No address was found.
-    #[error("{host} has no address: {}", reason.escape_default())]
-    Resolve {
-        /// The server, or the proxy.
-        host: HostPort,
-        /// What the resolver says.
-        reason: String,
-    },
-    /// Every address refused, or none answered in time.
-    #[error("{host} can't be reached: {reason}")]
+    /// No connection to the server, or to the proxy.
+    #[error("{host} can't be reached: {error}")]
     Connect {
         /// The server, or the proxy.
         host: HostPort,
-        /// The last failure of an address.
-        reason: String,
+        /// Why.
+        error: DialError,
     },
     /// The HTTP proxy did not connect us.
     #[error("proxy {proxy}: {error}")]
@@ -39,13 +36,71 @@ pub enum AttemptError {
     #[error("{0}")]
     Link(LinkError),
     /// The handshake of Adit failed.
+    #[error("{}", Advice { error, certificate_problem: certificate_problem.as_deref() })]
+    Handshake {
+        /// What failed.
+        error: HandshakeError,
+        /// Why the server's certificate could not be checked, if it could not.
+        certificate_problem: Option<String>,
+    },
+    /// The other side ended the carrier.
     #[error("{0}")]
-    Handshake(HandshakeError),
-    /// The carrier ended before there was a session.
-    #[error(
-        "the connection ended before the server had answered: is an Adit server behind this address?"
-    )]
-    Ended,
+    PeerClosed(PeerClosed),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Lost(ErrorKind),
+}
+
+impl AttemptError {
+    /// How long the server asked not to be tried again.
+    pub(super) const fn retry_after(&self) -> Duration {
+        match self {
+            Self::Handshake {
+                error: HandshakeError::Refused { retry_after, .. },
+                ..
+            } => *retry_after,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// A failed handshake in words, with the flag that mends it where there is one.
+struct Advice<'a> {
+    error: &'a HandshakeError,
+    certificate_problem: Option<&'a str>,
+}
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)?;
+        if let (HandshakeError::CertificateUnchecked, Some(problem)) =
+            (self.error, self.certificate_problem)
+        {
+            write!(f, " ({problem})")?;
+        }
+        f.write_str(match self.error {
+            HandshakeError::CertificateUnchecked => {
+                "; give the certificate's CA with --ca-file FILE. (Without one, a self-signed certificate is safe only where \
+                 adit-server itself ends TLS, with --channel-binding on.)"
+            }
+            HandshakeError::BindingMismatch => {
+                "; if something between is meant to end TLS, run the server with --tls off behind it, or with \
+                 --channel-binding off; if not, somebody listens in"
+            }
+            HandshakeError::BindingImpossible
+            | HandshakeError::Refused { code: Code::BINDING_REQUIRED, .. } => {
+                "; dial the server with wss:// and TLS 1.3, or run it with --tls off behind what ends TLS, or with \
+                 --channel-binding off"
+            }
+            HandshakeError::Refused { code: Code::UNAUTHORIZED, .. } => {
+                "; compare --tunnel and --token-file with the server's"
+            }
+            HandshakeError::ServerProofWrong => {
+                "; something else answers in the server's place"
+            }
+            _ => "",
+        })
+    }
 }
 
 /// What an HTTP proxy did instead of connecting us.
@@ -79,6 +134,9 @@ pub enum ProxyError {
     /// What it said is not HTTP, or has too long a head.
     #[error("it does not answer as an HTTP proxy does: is this the right port?")]
     NotHttp,
+    /// It closed the connection.
+    #[error("it closed the connection without an answer")]
+    Closed,
     /// It said nothing.
     #[error("it did not answer in time")]
     Silent,

@@ -9,11 +9,15 @@
 
 mod config;
 mod peer;
+mod penalties;
+mod ports;
+mod serving;
+mod table;
 mod tunnels;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use adit_core::Instant;
@@ -24,6 +28,7 @@ pub use tunnels::{Ports, Tunnel, TunnelSource, Tunnels};
 
 use crate::counters::Counters;
 use crate::notice::Notice;
+use table::Table;
 
 /// A peer of the server: one carrier, and the session on it. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,82 +69,107 @@ pub enum Refused {
 
 /// The handle of a server. Clones are the same server.
 #[derive(Clone)]
-pub struct Server {}
+pub struct Server(Arc<Shared>);
+
+/// What the handle and the peers share.
+struct Shared {
+    config: ServerConfig,
+    table: Mutex<Table>,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Shared {
+    /// Works on the table. If that left something to ask, whoever polls is woken, outside of the lock.
+    fn with<T>(&self, work: impl FnOnce(&mut Table) -> T) -> T {
+        let mut table = self.lock();
+        let result = work(&mut table);
+        let asks = !table.asks.is_empty();
+        drop(table);
+        if asks && let Some(wake) = self.wake.get() {
+            wake();
+        }
+        result
+    }
+
+    /// A table that somebody panicked over is still a table: its parts are changed one by one.
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Server {
     /// A server without any carrier yet. The seed must be unpredictable: session ids and nonces come from it.
     #[must_use]
-    pub fn new(config: ServerConfig, seed: [u8; 32], now: Instant) -> Self {
-        unimplemented!()
+    pub fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
+        let table = Mutex::new(Table::new(&config, seed));
+        Self(Arc::new(Shared {
+            config,
+            table,
+            wake: OnceLock::new(),
+        }))
     }
 
     /// Names what is to be called whenever [`poll_ask`](Self::poll_ask) may have something. It is called from
-    /// any of the server's tasks, and must only leave a sign (such as notifying the task that polls).
+    /// any of the server's tasks, and must only leave a sign (such as notifying the task that polls). The first call counts.
     pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
-        unimplemented!()
+        // A second waker is a mistake that does no harm.
+        let _ = self.0.wake.set(Box::new(wake));
     }
 
     /// A carrier was accepted on the control plane. Its socket is [`Peer::CARRIER`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Draining`]: close the connection.
     pub fn accept(&self, now: Instant, from: SocketAddr) -> Result<Peer, Refused> {
-        unimplemented!()
+        let (accepted, setup) = self.0.with(|table| (table.accept(), table.carrier.clone()));
+        let (id, pulse, seed) = accepted?;
+        Ok(Peer::new(now, self.0.clone(), id, pulse, from, setup, seed))
     }
 
     /// The next thing that the server as a whole wants done.
-    pub fn poll_ask(&self, now: Instant) -> Option<ServerAsk> {
-        unimplemented!()
+    #[must_use]
+    pub fn poll_ask(&self) -> Option<ServerAsk> {
+        self.0.lock().asks.pop_front()
     }
 
     /// The answer to [`ServerAsk::Listen`]: the address bound, or why it could not be.
-    pub fn told_listening(
-        &self,
-        now: Instant,
-        listener: ListenerId,
-        result: Result<SocketAddr, io::ErrorKind>,
-    ) {
-        unimplemented!()
+    pub fn told_listening(&self, listener: ListenerId, result: Result<SocketAddr, io::ErrorKind>) {
+        self.0.with(|table| table.told_listening(listener, result));
     }
 
     /// A visitor was accepted on a listener: whose turn is it? Hand the socket to that peer's task, which calls
-    /// [`Peer::visitor`]; reset the connection if there is none.
-    pub fn visitor(&self, now: Instant, listener: ListenerId, from: SocketAddr) -> Option<PeerId> {
-        unimplemented!()
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        unimplemented!()
-    }
-
-    /// Time passed.
-    pub fn handle_timeout(&self, now: Instant) {
-        unimplemented!()
+    /// [`Peer::visitor`]; reset the connection if there is none, or if the task has ended.
+    #[must_use]
+    pub fn visitor(&self, listener: ListenerId) -> Option<PeerId> {
+        self.0.with(|table| table.visitor(listener))
     }
 
     /// Stops: no carrier is accepted any more, ports close, clients are told to go elsewhere, running streams may finish
     /// for as long as `grace`; then everything ends. A second call can only shorten the grace.
     pub fn drain(&self, now: Instant, grace: Duration) {
-        unimplemented!()
+        self.0.with(|table| table.drain(now + grace));
     }
 
-    /// Whether [`drain`](Self::drain) is complete: no peer is left.
+    /// Whether [`drain`](Self::drain) is complete: no peer is left and nothing is left to ask.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        unimplemented!()
+        self.0.lock().is_done()
     }
 
     /// A snapshot of what was counted.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        unimplemented!()
+        self.0.lock().counters()
     }
 
     /// From the next carrier on, other certificates and settings of the link.
     pub fn set_carrier(&self, setup: Arc<adit_link::ServerSetup>) {
-        unimplemented!()
+        self.0.lock().carrier = setup;
     }
 
     /// From the next handshake on, other tunnels. Running sessions are left alone.
     pub fn set_tunnels(&self, tunnels: Arc<dyn TunnelSource>) {
-        unimplemented!()
+        self.0.lock().tunnels = tunnels;
     }
 }

@@ -1,28 +1,125 @@
-//! The server's side of one carrier: the link, the handshake, the session and its visitors.
+//! The server's side of one carrier: the link, the handshake, then the session.
 
-use std::net::SocketAddr;
+use std::fmt::Display;
+use std::io::{ErrorKind, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
-use adit_core::Instant;
+use adit_core::{
+    AuthFailure, Code, Grant, HandshakeError, HandshakeEvent, Instant, Request, ServerFacts,
+    ServerHandshake, Session, SessionError, StreamId, TunnelName,
+};
+use adit_link::{Carrier, CarrierEvent};
+use bytes::{Bytes, BytesMut};
 
-use super::{ListenerId, PeerId};
-use crate::io::SocketId;
+use super::ports::{Answer, Outcome};
+use super::serving::{Role, Serving};
+use super::table::Pulse;
+use super::{ListenerId, PeerId, Shared};
+use crate::counters::Count;
+use crate::io::{Ask, Machine, SocketId, Told};
+use crate::notice::{Notice, Who};
+use crate::sockets::Sockets;
+use crate::wire::Wire;
 
-/// One carrier of a server, from its first byte to its last. A [`Machine`](crate::io::Machine).
-pub struct Peer {}
+/// When a client that is refused for a passing reason is told to come back.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// One carrier of a server, from its first byte to its last. A [`Machine`].
+pub struct Peer {
+    shared: Arc<Shared>,
+    id: PeerId,
+    pulse: Arc<Pulse>,
+    from: SocketAddr,
+    accepted: Instant,
+    spoke: bool,
+    sockets: Sockets<Role>,
+    wire: Wire,
+    phase: Phase,
+    /// Dropped without a session by then, whatever happens.
+    deadline: Option<Instant>,
+}
+
+enum Phase {
+    /// TLS and HTTP.
+    Linking,
+    /// The handshake of Adit.
+    Greeting(Box<Greeting>),
+    /// A session.
+    Open(Box<Serving>),
+    /// Nothing any more, but for the last frames of a session that ended.
+    Over(Option<Box<Session>>),
+}
+
+struct Greeting {
+    handshake: ServerHandshake,
+    source: IpAddr,
+    tunnel: Option<TunnelName>,
+    asked: Option<Asked>,
+}
+
+/// A client that proved itself and waits for its ports.
+struct Asked {
+    request: Request,
+    /// In the order of the request's services.
+    answers: Vec<Answer>,
+}
 
 impl Peer {
     /// The socket of the carrier, open from the start.
     pub const CARRIER: SocketId = SocketId(0);
 
+    pub(super) fn new(
+        now: Instant,
+        shared: Arc<Shared>,
+        id: PeerId,
+        pulse: Arc<Pulse>,
+        from: SocketAddr,
+        setup: Arc<adit_link::ServerSetup>,
+        seed: [u8; 32],
+    ) -> Self {
+        let mut sockets = Sockets::new();
+        let socket = sockets.open(Role::Carrier).unwrap_or(Self::CARRIER);
+        sockets.want_read(socket);
+        Self {
+            id,
+            pulse,
+            from,
+            accepted: now,
+            spoke: false,
+            sockets,
+            wire: Wire::new(Carrier::server(setup, from, seed, now), socket),
+            phase: Phase::Linking,
+            deadline: Some(now + shared.config.core.handshake_timeout),
+            shared,
+        }
+    }
+
     /// The peer's name towards the server.
     #[must_use]
-    pub fn id(&self) -> PeerId {
-        unimplemented!()
+    pub const fn id(&self) -> PeerId {
+        self.id
     }
 
     /// The server's table wants something of this peer ([`ServerAsk::Wake`](super::ServerAsk::Wake)).
     pub fn handle_wake(&mut self, now: Instant) {
-        unimplemented!()
+        let mail = self.shared.with(|table| table.fetch(self.id));
+        if mail.displaced && !matches!(self.phase, Phase::Open(_)) {
+            self.sockets
+                .ask(Ask::Notice(Notice::Displaced { source: self.from }));
+            self.wire.cut(&mut self.sockets);
+            return self.over();
+        }
+        self.take_outcomes(now, mail.ports);
+        if let Some(until) = mail.drain {
+            self.drain(now, until);
+        }
+        if mail.challenged
+            && let Phase::Open(serving) = &mut self.phase
+        {
+            serving.challenge(now);
+        }
     }
 
     /// Takes a visitor: opens a stream for it, and names its socket. `None`: reset the connection.
@@ -35,6 +132,520 @@ impl Peer {
         from: SocketAddr,
         at: SocketAddr,
     ) -> Option<SocketId> {
-        unimplemented!()
+        let socket = match &mut self.phase {
+            Phase::Open(serving) => serving.visitor(now, listener, from, at, &mut self.sockets),
+            _ => None,
+        };
+        if socket.is_none() {
+            self.pulse.tally.add(Count::VisitorsRefused, 1);
+        }
+        socket
+    }
+
+    fn drain(&mut self, now: Instant, until: Instant) {
+        match &mut self.phase {
+            Phase::Linking => {
+                self.wire.finish(now);
+                self.over();
+            }
+            Phase::Greeting(greeting) => {
+                greeting
+                    .handshake
+                    .refuse(now, Code::SHUTTING_DOWN, RETRY_AFTER);
+            }
+            Phase::Open(serving) => serving.drain(now, until, RETRY_AFTER),
+            Phase::Over(_) => {}
+        }
+    }
+
+    /// Gives back everything that the server's table holds for this peer.
+    fn over(&mut self) {
+        let handshake = match std::mem::replace(&mut self.phase, Phase::Over(None)) {
+            Phase::Greeting(greeting) => Some(greeting.handshake),
+            Phase::Open(mut serving) => {
+                serving.streams.abort_all(&mut self.sockets);
+                self.phase = Phase::Over(Some(Box::new(serving.session)));
+                None
+            }
+            Phase::Over(session) => {
+                self.phase = Phase::Over(session);
+                return;
+            }
+            Phase::Linking => None,
+        };
+        self.deadline = None;
+        self.shared.with(|table| table.gone(self.id, handshake));
+    }
+
+    /// The carrier failed, or the client gave it up: what it has left to say goes out, and no more.
+    fn fail(&mut self, now: Instant, reason: &dyn Display) {
+        // What the client said last counts for more than how its carrier ended.
+        while self.handle_session(now) {}
+        let reason = reason.to_string();
+        match &mut self.phase {
+            Phase::Linking | Phase::Greeting(_) => {
+                let notice = Notice::CarrierFailed {
+                    source: self.from,
+                    reason,
+                };
+                self.sockets.ask(Ask::Notice(notice));
+                self.pull_into_carrier(now);
+            }
+            Phase::Open(serving) => {
+                let who = serving.who.clone();
+                serving.session.handle_carrier_lost(now);
+                self.sockets
+                    .ask(Ask::Notice(Notice::SessionEnded { who, reason }));
+            }
+            Phase::Over(_) => {}
+        }
+        self.wire.finish(now);
+        self.over();
+    }
+
+    /// Moves frames of the handshake into the carrier's output, where there is always room for them.
+    fn pull_into_carrier(&mut self, now: Instant) {
+        let Phase::Greeting(greeting) = &mut self.phase else {
+            return;
+        };
+        let (carrier, handshake) = (&mut self.wire.carrier, &mut greeting.handshake);
+        while carrier.send_space() > 0
+            && carrier.send(|limit| handshake.poll_transmit(now, limit)) > 0
+        {}
+        if handshake.is_finished() {
+            self.wire.finish(now);
+            self.over();
+        }
+    }
+
+    /// Takes what the carrier has brought.
+    fn handle_carrier(&mut self, now: Instant) {
+        while let Some(event) = self.wire.carrier.poll_event() {
+            match event {
+                CarrierEvent::Ready(ready) => self.greet(now, &ready),
+                CarrierEvent::Answered { .. } => {
+                    self.pulse.tally.add(Count::PlainAnswers, 1);
+                    self.wire.finish(now);
+                    self.over();
+                }
+                CarrierEvent::PeerClosed(closed) => {
+                    self.read_payload(now);
+                    self.fail(now, &closed);
+                }
+            }
+        }
+        self.read_payload(now);
+    }
+
+    fn read_payload(&mut self, now: Instant) {
+        while let Some(data) = self.wire.carrier.poll_payload() {
+            self.handle_payload(now, data);
+        }
+    }
+
+    fn handle_payload(&mut self, now: Instant, data: Bytes) {
+        match &mut self.phase {
+            Phase::Open(serving) => serving.session.handle_input(now, data),
+            Phase::Greeting(greeting) => match greeting.handshake.handle_input(now, data) {
+                Ok(()) => self.handle_handshake(now),
+                Err(error) => self.fail(now, &error),
+            },
+            Phase::Linking | Phase::Over(_) => {}
+        }
+    }
+
+    /// The carrier is ready: the server speaks first.
+    fn greet(&mut self, now: Instant, ready: &adit_link::Ready) {
+        let config = &self.shared.config;
+        let facts = ServerFacts {
+            exporter: ready.facts.exporter,
+            tls_here: ready.facts.tls,
+            binding: ready.facts.tls && config.channel_binding,
+            server_name: config.server_name.clone(),
+            software: config.software.clone(),
+        };
+        let source = ready.source.unwrap_or(self.from.ip());
+        match self.shared.with(|table| table.greet(now, facts)) {
+            Ok(mut handshake) => {
+                handshake.count_from(self.accepted);
+                let greeting = Greeting {
+                    handshake,
+                    source,
+                    tunnel: None,
+                    asked: None,
+                };
+                self.phase = Phase::Greeting(Box::new(greeting));
+            }
+            Err(limit) => self.fail(now, &limit),
+        }
+    }
+
+    fn handle_handshake(&mut self, now: Instant) {
+        while let Phase::Greeting(greeting) = &mut self.phase {
+            match greeting.handshake.poll_event() {
+                Some(HandshakeEvent::Authenticate { tunnel }) => {
+                    let found = self.shared.with(|table| table.find(&tunnel));
+                    greeting
+                        .handshake
+                        .authenticate(now, found.as_ref().map(|t| &t.verifier));
+                    greeting.tunnel = Some(tunnel);
+                }
+                Some(HandshakeEvent::Failed(failure)) => self.auth_failed(now, failure),
+                Some(HandshakeEvent::Admit(request)) => self.authenticated(now, request),
+                None => return,
+            }
+        }
+    }
+
+    /// The client did not prove itself. The answer to a wrong proof is held back.
+    fn auth_failed(&mut self, now: Instant, failure: AuthFailure) {
+        let Phase::Greeting(greeting) = &mut self.phase else {
+            return;
+        };
+        let tunnel = greeting.tunnel.clone();
+        let mut delay = Duration::ZERO;
+        if failure.is_wrong_proof() {
+            let source = greeting.source;
+            delay = self
+                .shared
+                .with(|table| table.failed(now, source, tunnel.clone()));
+            greeting.handshake.answer_after(now + delay);
+            self.deadline = self.deadline.max(Some(now + delay + RETRY_AFTER));
+        }
+        self.pulse.tally.add(Count::AuthFailures, 1);
+        self.sockets.ask(Ask::Notice(Notice::AuthFailed {
+            source: greeting.source,
+            tunnel,
+            failure,
+            delay,
+        }));
+    }
+
+    /// The client proved itself: ask for its ports.
+    fn authenticated(&mut self, now: Instant, request: Request) {
+        let Phase::Greeting(greeting) = &mut self.phase else {
+            return;
+        };
+        let services_max = self.shared.config.services_max;
+        let answers = self
+            .shared
+            .with(|table| table.authenticated(self.id, &request, services_max));
+        greeting.asked = Some(Asked { request, answers });
+        self.admit_if_answered(now);
+    }
+
+    /// Results of the listens that this peer waits for.
+    fn take_outcomes(&mut self, now: Instant, outcomes: Vec<Outcome>) {
+        if outcomes.is_empty() {
+            return;
+        }
+        let Phase::Greeting(greeting) = &mut self.phase else {
+            return;
+        };
+        let Some(asked) = &mut greeting.asked else {
+            return;
+        };
+        for outcome in outcomes {
+            let waits = |answer: &&mut Answer| {
+                matches!(answer, Answer::Waiting(listener) | Answer::Listen(listener, _)
+                    if *listener == outcome.listener)
+            };
+            if let Some(answer) = asked.answers.iter_mut().find(waits) {
+                *answer = match outcome.result {
+                    Ok(addr) => Answer::Open(outcome.listener, addr),
+                    Err((code, detail)) => Answer::Refused(code, detail),
+                };
+            }
+        }
+        self.admit_if_answered(now);
+    }
+
+    /// Once every service has its answer, makes the session.
+    fn admit_if_answered(&mut self, now: Instant) {
+        let Phase::Greeting(greeting) = &mut self.phase else {
+            return;
+        };
+        let answered = |answer: &Answer| matches!(answer, Answer::Open(..) | Answer::Refused(..));
+        let asked = match &greeting.asked {
+            Some(asked) if asked.answers.iter().all(answered) => greeting.asked.take(),
+            _ => return,
+        };
+        let Some(Asked { request, answers }) = asked else {
+            return;
+        };
+        let who = Who {
+            tunnel: request.tunnel.clone(),
+            client_id: request.client_id.clone(),
+            source: greeting.source,
+        };
+        let mut grants = Vec::with_capacity(answers.len());
+        let mut services = Vec::new();
+        let mut refused = Vec::new();
+        for (service, answer) in request.services.iter().zip(answers) {
+            let result = match answer {
+                Answer::Open(listener, addr) => {
+                    services.push((listener, service.id));
+                    Ok(addr.to_string())
+                }
+                Answer::Refused(code, detail) => {
+                    let (who, asked) = (who.clone(), service.address.clone());
+                    refused.push(Notice::PortRefused {
+                        who,
+                        asked,
+                        code,
+                        detail,
+                    });
+                    Err(code)
+                }
+                // Not reached: all are answered.
+                Answer::Waiting(_) | Answer::Listen(..) => Err(Code::BIND_FAILED),
+            };
+            grants.push(Grant {
+                id: service.id,
+                result,
+            });
+        }
+        let handshake = &mut greeting.handshake;
+        let admitted = self
+            .shared
+            .with(|table| table.admit(now, self.id, handshake, &request, grants));
+        match admitted {
+            Ok((established, drain)) => {
+                self.deadline = None;
+                self.sockets.ask(Ask::Notice(Notice::SessionOpened {
+                    who: who.clone(),
+                    session: established.id,
+                    software: request.software,
+                    bound: request.bound,
+                }));
+                self.pulse
+                    .tally
+                    .add(Count::ServicesRefused, refused.len() as u64);
+                refused
+                    .into_iter()
+                    .for_each(|notice| self.sockets.ask(Ask::Notice(notice)));
+                let mut serving = Serving::new(
+                    established.session,
+                    who,
+                    services,
+                    self.pulse.clone(),
+                    self.shared.config.core.clone(),
+                );
+                if let Some(until) = drain {
+                    serving.drain(now, until, RETRY_AFTER);
+                }
+                self.phase = Phase::Open(Box::new(serving));
+            }
+            Err(error) => {
+                handshake.refuse(now, Code::BUSY, RETRY_AFTER);
+                self.sockets.ask(Ask::Notice(Notice::CarrierFailed {
+                    source: self.from,
+                    reason: error.to_string(),
+                }));
+            }
+        }
+    }
+
+    /// Takes one thing that the session has to tell; `false` if there is none.
+    fn handle_session(&mut self, now: Instant) -> bool {
+        let Phase::Open(serving) = &mut self.phase else {
+            return false;
+        };
+        let Some(event) = serving.session.poll_event() else {
+            return false;
+        };
+        serving.handle_event(now, event, &mut self.sockets);
+        if serving.leaves_ports() {
+            self.shared.with(|table| table.leave_ports(self.id));
+        }
+        if let Some(error) = serving.ended {
+            let who = serving.who.clone();
+            let notice = match error {
+                SessionError::Closed(Code::REPLACED) => Notice::SessionReplaced { who },
+                error => Notice::SessionEnded {
+                    who,
+                    reason: error.to_string(),
+                },
+            };
+            self.sockets.ask(Ask::Notice(notice));
+            self.wire.finish(now);
+            self.over();
+        }
+        true
+    }
+
+    /// The socket's role, with the session and its streams, if it is a visitor's.
+    fn visitor_of(
+        &mut self,
+        socket: SocketId,
+    ) -> Option<(StreamId, &mut Serving, &mut Sockets<Role>)> {
+        match (self.sockets.role(socket), &mut self.phase) {
+            (Some(&Role::Visitor { stream, .. }), Phase::Open(serving)) => {
+                Some((stream, serving, &mut self.sockets))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Machine for Peer {
+    fn poll_ask(&mut self, now: Instant) -> Option<Ask> {
+        loop {
+            if let Some(ask) = self.sockets.poll_ask() {
+                return Some(ask);
+            }
+            if !self.handle_session(now) {
+                break;
+            }
+        }
+        self.pull_into_carrier(now);
+        let more = match &self.phase {
+            Phase::Open(serving) => serving.session.has_output(),
+            _ => false,
+        };
+        if self.wire.wants_write(more) {
+            self.sockets.want_write(self.wire.socket);
+        }
+        self.sockets.poll_ask()
+    }
+
+    /// A peer asks nothing that has an answer.
+    fn tell(&mut self, _now: Instant, _told: Told) {}
+
+    fn read_limit(&self, socket: SocketId) -> usize {
+        match (self.sockets.role(socket), &self.phase) {
+            (Some(Role::Carrier), _) => self.wire.carrier.read_limit(),
+            (Some(&Role::Visitor { stream, .. }), Phase::Open(serving)) => {
+                serving.streams.read_limit(stream, &serving.session)
+            }
+            _ => 0,
+        }
+    }
+
+    fn received(&mut self, now: Instant, socket: SocketId, data: BytesMut) {
+        if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
+            return serving
+                .streams
+                .received(stream, data, &mut serving.session, sockets);
+        }
+        if !matches!(self.sockets.role(socket), Some(Role::Carrier)) || !self.wire.is_open() {
+            return;
+        }
+        if !self.spoke {
+            self.spoke = true;
+            self.shared.with(|table| table.spoke(self.id));
+        }
+        if let Phase::Open(serving) = &mut self.phase {
+            serving.heard();
+        }
+        let result = self.wire.carrier.handle_input(now, data);
+        self.handle_carrier(now);
+        if let Err(error) = result {
+            self.fail(now, &error);
+        }
+    }
+
+    fn received_eof(&mut self, now: Instant, socket: SocketId) {
+        if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
+            return serving
+                .streams
+                .received_eof(stream, &mut serving.session, sockets);
+        }
+        if matches!(self.sockets.role(socket), Some(Role::Carrier)) {
+            self.wire.handle_eof(&mut self.sockets);
+            if self.wire.is_open() {
+                self.wire.carrier.handle_eof(now);
+                self.handle_carrier(now);
+            }
+        }
+    }
+
+    fn gather<'a>(&'a mut self, now: Instant, socket: SocketId, out: &mut [IoSlice<'a>]) -> usize {
+        match self.sockets.role(socket) {
+            Some(Role::Carrier) => {
+                let phase = &mut self.phase;
+                let pull = |limit| match phase {
+                    Phase::Greeting(greeting) => greeting.handshake.poll_transmit(now, limit),
+                    Phase::Open(serving) => serving.session.poll_transmit(now, limit),
+                    Phase::Over(Some(session)) => session.poll_transmit(now, limit),
+                    Phase::Linking | Phase::Over(None) => None,
+                };
+                self.wire.gather(now, &mut self.sockets, pull, out)
+            }
+            Some(&Role::Visitor { stream, .. }) => match &self.phase {
+                Phase::Open(serving) => {
+                    let Serving {
+                        session, streams, ..
+                    } = &**serving;
+                    streams.gather(stream, socket, session, &mut self.sockets, out)
+                }
+                _ => 0,
+            },
+            None => 0,
+        }
+    }
+
+    fn written(&mut self, now: Instant, socket: SocketId, n: usize) {
+        if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
+            return serving
+                .streams
+                .written(now, stream, n, &mut serving.session, sockets);
+        }
+        if matches!(self.sockets.role(socket), Some(Role::Carrier)) {
+            self.wire.carrier.written(n);
+        }
+    }
+
+    fn failed(&mut self, now: Instant, socket: SocketId, error: ErrorKind) {
+        if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
+            return serving
+                .streams
+                .failed(stream, error, &mut serving.session, sockets);
+        }
+        if matches!(self.sockets.role(socket), Some(Role::Carrier)) {
+            self.fail(now, &error);
+            self.wire.cut(&mut self.sockets);
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            Phase::Greeting(greeting) => greeting.handshake.poll_timeout(),
+            Phase::Open(serving) => serving.poll_timeout(),
+            Phase::Linking | Phase::Over(_) => None,
+        };
+        [phase, self.deadline, self.wire.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Greeting(greeting) => {
+                if let Err(error) = greeting.handshake.handle_timeout(now) {
+                    self.fail(now, &error);
+                }
+            }
+            Phase::Open(serving) => serving.handle_timeout(now),
+            Phase::Linking | Phase::Over(_) => {}
+        }
+        if let Err(error) = self.wire.handle_timeout(now, &mut self.sockets) {
+            self.fail(now, &error);
+        }
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            self.fail(now, &HandshakeError::TimedOut);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.wire.is_ended() && self.sockets.is_done()
+    }
+}
+
+/// However its task ends, a peer leaves nothing behind in the server's table.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.over();
     }
 }

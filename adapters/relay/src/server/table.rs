@@ -1,0 +1,398 @@
+//! What all tasks of a server share: who is here, which ports are open, and the mail from one task to another.
+//!
+//! Locked once or a few times for a connection, never for a byte. Each peer has one mailbox of fixed shape, and is woken once for any amount of
+//! mail, so that nothing here grows with what peers do.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use adit_core::{
+    AdmitError, AtLimit, ClientId, Code, Endpoint, Established, Grant, Instance, Instant, Request,
+    ServerFacts, ServerHandshake, SessionId, TunnelName,
+};
+
+use super::penalties::Penalties;
+use super::ports::{Answer, Asker, Outcome, PortTable};
+use super::tunnels::{Tunnel, TunnelSource};
+use super::{ListenerId, PeerId, Refused, ServerAsk, ServerConfig};
+use crate::counters::{Count, Counters, Tally};
+use crate::notice::Notice;
+use crate::random::Seeds;
+
+/// What the table reads of a peer, and the peer writes without a lock.
+pub(super) struct Pulse {
+    /// Its session answers, as far as is known.
+    pub(super) answers: AtomicBool,
+    pub(super) tally: Arc<Tally>,
+}
+
+/// What other tasks want of a peer.
+#[derive(Default)]
+pub(super) struct Mail {
+    /// Make room: others wait that have not been heard yet.
+    pub(super) displaced: bool,
+    /// A new instance of the same client is here: prove that this session answers, or end.
+    pub(super) challenged: bool,
+    /// The server drains, and ends everything at that time.
+    pub(super) drain: Option<Instant>,
+    /// Results of the listens that this peer waits for: at most one for each service that it asked for.
+    pub(super) ports: Vec<Outcome>,
+}
+
+struct Entry {
+    pulse: Arc<Pulse>,
+    mail: Mail,
+    /// A wake-up is queued, or was polled and the mail not fetched yet.
+    woken: bool,
+    stage: Stage,
+    listeners: Vec<ListenerId>,
+}
+
+enum Stage {
+    /// Not authenticated; whether it has sent anything yet.
+    Waiting { spoke: bool },
+    /// The proof was right, and the session is being made.
+    Admitted,
+    /// It has a session.
+    Open {
+        tunnel: TunnelName,
+        client_id: ClientId,
+        instance: Instance,
+        session: SessionId,
+    },
+}
+
+pub(super) struct Table {
+    endpoint: Endpoint,
+    seeds: Seeds,
+    pub(super) carrier: Arc<adit_link::ServerSetup>,
+    pub(super) tunnels: Arc<dyn TunnelSource>,
+    handshakes_max: usize,
+    peers: HashMap<PeerId, Entry>,
+    next_peer: u64,
+    /// Peers that have not authenticated, in the order in which they make room: the silent first, the oldest of them first.
+    waiting: BTreeSet<(bool, PeerId)>,
+    clients: HashMap<(TunnelName, ClientId), Vec<PeerId>>,
+    ports: PortTable,
+    penalties: Penalties,
+    pub(super) asks: VecDeque<ServerAsk>,
+    draining: Option<Instant>,
+    /// Counted by the table itself, and by peers that are gone.
+    tally: Tally,
+    gone: Counters,
+}
+
+impl Table {
+    pub(super) fn new(config: &ServerConfig, seed: [u8; 32]) -> Self {
+        let mut seeds = Seeds::new(seed);
+        Self {
+            endpoint: Endpoint::new(config.core.clone(), seeds.next()),
+            seeds,
+            carrier: config.carrier.clone(),
+            tunnels: config.tunnels.clone(),
+            handshakes_max: config.core.handshakes_max.max(1),
+            peers: HashMap::new(),
+            next_peer: 0,
+            waiting: BTreeSet::new(),
+            clients: HashMap::new(),
+            ports: PortTable::new(config.data_addr, config.ports_max),
+            penalties: Penalties::new(config.core.dead_after),
+            asks: VecDeque::new(),
+            draining: None,
+            tally: Tally::default(),
+            gone: Counters::default(),
+        }
+    }
+
+    /// A new peer: its name, its pulse and a seed for it. At the limit of those that have not authenticated, the first to make room
+    /// is told to go, so that silence can't keep out who speaks.
+    pub(super) fn accept(&mut self) -> Result<(PeerId, Arc<Pulse>, [u8; 32]), Refused> {
+        if self.draining.is_some() {
+            return Err(Refused::Draining);
+        }
+        while self.waiting.len() >= self.handshakes_max {
+            let Some((_, peer)) = self.waiting.pop_first() else {
+                break;
+            };
+            self.tally.add(Count::Displaced, 1);
+            self.post(peer, |mail| mail.displaced = true);
+        }
+        let peer = PeerId(self.next_peer);
+        self.next_peer += 1;
+        let pulse = Arc::new(Pulse {
+            answers: AtomicBool::new(true),
+            tally: Arc::default(),
+        });
+        pulse.tally.add(Count::Carriers, 1);
+        pulse.tally.add(Count::CarriersTotal, 1);
+        let entry = Entry {
+            pulse: pulse.clone(),
+            mail: Mail::default(),
+            woken: false,
+            stage: Stage::Waiting { spoke: false },
+            listeners: Vec::new(),
+        };
+        self.peers.insert(peer, entry);
+        self.waiting.insert((false, peer));
+        Ok((peer, pulse, self.seeds.next()))
+    }
+
+    /// The peer sent its first bytes.
+    pub(super) fn spoke(&mut self, peer: PeerId) {
+        if self.waiting.remove(&(false, peer)) {
+            self.waiting.insert((true, peer));
+            if let Some(entry) = self.peers.get_mut(&peer) {
+                entry.stage = Stage::Waiting { spoke: true };
+            }
+        }
+    }
+
+    pub(super) fn greet(
+        &mut self,
+        now: Instant,
+        facts: ServerFacts,
+    ) -> Result<ServerHandshake, AtLimit> {
+        self.endpoint.accept(now, facts)
+    }
+
+    pub(super) fn find(&self, tunnel: &TunnelName) -> Option<Arc<Tunnel>> {
+        self.tunnels.find(tunnel)
+    }
+
+    /// A handshake failed: how long its answer is held back.
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        tunnel: Option<TunnelName>,
+    ) -> Duration {
+        self.penalties.failed(now, source, tunnel)
+    }
+
+    /// The proof was right: from now on nothing displaces this peer. What becomes of each service that it asks for.
+    pub(super) fn authenticated(
+        &mut self,
+        peer: PeerId,
+        request: &Request,
+        services_max: usize,
+    ) -> Vec<Answer> {
+        self.waiting.remove(&(true, peer));
+        self.waiting.remove(&(false, peer));
+        let tunnel = self.tunnels.find(&request.tunnel);
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return Vec::new();
+        };
+        entry.stage = Stage::Admitted;
+        let asker = Asker {
+            peer,
+            tunnel: request.tunnel.clone(),
+            client_id: request.client_id.clone(),
+        };
+        let mut answers = Vec::with_capacity(request.services.len());
+        for (index, service) in request.services.iter().enumerate() {
+            let answer = match &tunnel {
+                _ if index >= services_max => Answer::Refused(Code::TOO_MANY, None),
+                Some(tunnel) => self.ports.ask(&asker, service, &tunnel.ports),
+                None => Answer::Refused(Code::PORT_NOT_ALLOWED, None),
+            };
+            match answer {
+                Answer::Listen(listener, addr) => {
+                    entry.listeners.push(listener);
+                    self.asks.push_back(ServerAsk::Listen { listener, addr });
+                }
+                Answer::Open(listener, _) | Answer::Waiting(listener) => {
+                    entry.listeners.push(listener);
+                }
+                Answer::Refused(..) => {}
+            }
+            answers.push(answer);
+        }
+        answers
+    }
+
+    /// Makes the session, and challenges other instances of the same client.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        handshake: &mut ServerHandshake,
+        request: &Request,
+        grants: Vec<Grant>,
+    ) -> Result<(Established, Option<Instant>), AdmitError> {
+        let established = self.endpoint.admit(now, handshake, grants)?;
+        let key = (request.tunnel.clone(), request.client_id.clone());
+        let others = self.clients.entry(key).or_default();
+        let mut challenged = Vec::new();
+        for other in others.iter() {
+            if let Some(Entry {
+                stage: Stage::Open { instance, .. },
+                pulse,
+                ..
+            }) = self.peers.get(other)
+                && *instance != request.instance
+            {
+                pulse.answers.store(false, Ordering::Relaxed);
+                challenged.push(*other);
+            }
+        }
+        others.push(peer);
+        for other in challenged {
+            self.post(other, |mail| mail.challenged = true);
+        }
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.stage = Stage::Open {
+                tunnel: request.tunnel.clone(),
+                client_id: request.client_id.clone(),
+                instance: request.instance,
+                session: established.id,
+            };
+            entry.pulse.tally.add(Count::Sessions, 1);
+            entry.pulse.tally.add(Count::SessionsTotal, 1);
+        }
+        Ok((established, self.draining))
+    }
+
+    /// The peer takes no more visitors: ports that nobody else serves close.
+    pub(super) fn leave_ports(&mut self, peer: PeerId) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        for listener in std::mem::take(&mut entry.listeners) {
+            if let Some((tunnel, addr)) = self.ports.leave(peer, listener) {
+                self.asks.push_back(ServerAsk::Unlisten { listener });
+                self.asks
+                    .push_back(ServerAsk::Notice(Notice::PortClosed { tunnel, addr }));
+            }
+        }
+    }
+
+    /// The peer has no handshake and no session any more. Calling it again does nothing.
+    pub(super) fn gone(&mut self, peer: PeerId, handshake: Option<ServerHandshake>) {
+        if let Some(handshake) = handshake {
+            self.endpoint.abandon(handshake);
+        }
+        self.leave_ports(peer);
+        let Some(entry) = self.peers.remove(&peer) else {
+            return;
+        };
+        let tally = &entry.pulse.tally;
+        tally.less(Count::Carriers);
+        match entry.stage {
+            Stage::Waiting { spoke } => {
+                self.waiting.remove(&(spoke, peer));
+            }
+            Stage::Admitted => {}
+            Stage::Open {
+                tunnel,
+                client_id,
+                session,
+                ..
+            } => {
+                tally.less(Count::Sessions);
+                self.endpoint.ended(session);
+                let key = (tunnel, client_id);
+                if let Some(peers) = self.clients.get_mut(&key) {
+                    peers.retain(|other| *other != peer);
+                    if peers.is_empty() {
+                        self.clients.remove(&key);
+                    }
+                }
+            }
+        }
+        tally.add_to(&mut self.gone);
+    }
+
+    pub(super) fn told_listening(
+        &mut self,
+        listener: ListenerId,
+        result: Result<SocketAddr, io::ErrorKind>,
+    ) {
+        let (outcomes, wanted) = self.ports.told_listening(listener, result);
+        match result {
+            Ok(addr) if wanted => {
+                let tunnel = self.ports.tunnel(listener).cloned();
+                if let Some(tunnel) = tunnel {
+                    self.asks
+                        .push_back(ServerAsk::Notice(Notice::PortOpened { tunnel, addr }));
+                }
+            }
+            Ok(_) => self.asks.push_back(ServerAsk::Unlisten { listener }),
+            Err(_) => {}
+        }
+        for outcome in outcomes {
+            if let Some(entry) = self.peers.get_mut(&outcome.peer)
+                && outcome.result.is_err()
+            {
+                entry.listeners.retain(|open| *open != listener);
+            }
+            self.post(outcome.peer, |mail| mail.ports.push(outcome));
+        }
+    }
+
+    pub(super) fn visitor(&mut self, listener: ListenerId) -> Option<PeerId> {
+        let peers = &self.peers;
+        let answers = |peer| {
+            peers
+                .get(&peer)
+                .is_some_and(|entry: &Entry| entry.pulse.answers.load(Ordering::Relaxed))
+        };
+        let chosen = self.ports.turn(listener, answers);
+        if chosen.is_none() {
+            self.tally.add(Count::VisitorsRefused, 1);
+        }
+        chosen
+    }
+
+    pub(super) fn drain(&mut self, until: Instant) {
+        let until = self.draining.map_or(until, |earlier| earlier.min(until));
+        self.draining = Some(until);
+        for (listener, tunnel, addr) in self.ports.clear() {
+            self.asks.push_back(ServerAsk::Unlisten { listener });
+            self.asks
+                .push_back(ServerAsk::Notice(Notice::PortClosed { tunnel, addr }));
+        }
+        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        for peer in peers {
+            self.post(peer, |mail| mail.drain = Some(until));
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.draining.is_some() && self.peers.is_empty() && self.asks.is_empty()
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let mut counters = self.gone.clone();
+        self.tally.add_to(&mut counters);
+        for entry in self.peers.values() {
+            entry.pulse.tally.add_to(&mut counters);
+        }
+        counters
+    }
+
+    /// Fetches a peer's mail.
+    pub(super) fn fetch(&mut self, peer: PeerId) -> Mail {
+        match self.peers.get_mut(&peer) {
+            Some(entry) => {
+                entry.woken = false;
+                std::mem::take(&mut entry.mail)
+            }
+            None => Mail::default(),
+        }
+    }
+
+    fn post(&mut self, peer: PeerId, write: impl FnOnce(&mut Mail)) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        write(&mut entry.mail);
+        if !entry.woken {
+            entry.woken = true;
+            self.asks.push_back(ServerAsk::Wake(peer));
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Streams and the local sockets that they are relayed to: data, half-close and reset, both ways, on either side of a tunnel.
+//!
+//! Nothing is buffered here. What came through the tunnel stays in the session, within its credit, until the local socket takes it; a local
+//! socket is read only as far as the session has room. Each end means the same on both sides: FIN is FIN, and a reset is a reset.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, IoSlice};
+use std::sync::Arc;
+
+use adit_core::{Code, Instant, Session, StreamId};
+use bytes::{Bytes, BytesMut};
+
+use crate::counters::{Count, Tally};
+use crate::io::SocketId;
+use crate::sockets::Sockets;
+
+/// The most that one read of a local socket asks for, in bytes: more would let one busy socket hold up the others.
+const READ_MAX: usize = 64 * 1024;
+
+/// The streams of one session.
+pub(crate) struct Streams {
+    by_id: HashMap<StreamId, Local>,
+    tally: Arc<Tally>,
+}
+
+/// The local side of one stream.
+#[derive(Default)]
+struct Local {
+    /// `None` while the upstream is being dialled.
+    socket: Option<SocketId>,
+    /// Read, and not yet taken by the session: what an adapter read beyond the limit. At most one read.
+    left_over: Bytes,
+    /// The local socket's FIN came.
+    eof: bool,
+    /// The session has been told so.
+    finished: bool,
+    /// The local socket was sent our FIN.
+    shut: bool,
+}
+
+impl Streams {
+    pub(crate) fn new(tally: Arc<Tally>) -> Self {
+        Self {
+            by_id: HashMap::new(),
+            tally,
+        }
+    }
+
+    /// A stream was opened, by either side; its local socket may follow.
+    pub(crate) fn insert(&mut self, id: StreamId, socket: Option<SocketId>) {
+        self.by_id.insert(
+            id,
+            Local {
+                socket,
+                ..Local::default()
+            },
+        );
+        self.tally.add(Count::Streams, 1);
+        self.tally.add(Count::StreamsTotal, 1);
+    }
+
+    /// The stream's local socket, if it has one.
+    pub(crate) fn socket(&self, id: StreamId) -> Option<SocketId> {
+        self.by_id.get(&id)?.socket
+    }
+
+    /// The stream's upstream is connected: relaying begins with what came meanwhile.
+    pub(crate) fn attach<R>(
+        &mut self,
+        id: StreamId,
+        socket: SocketId,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        let Some(local) = self.by_id.get_mut(&id) else {
+            return sockets.abort(socket);
+        };
+        local.socket = Some(socket);
+        sockets.want_read(socket);
+        self.handle_readable(id, session, sockets);
+    }
+
+    /// How much may be read from the stream's local socket now.
+    pub(crate) fn read_limit(&self, id: StreamId, session: &Session) -> usize {
+        match self.by_id.get(&id) {
+            Some(local) if local.left_over.is_empty() && !local.eof => {
+                session.write_space(id).min(READ_MAX)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Bytes were read from the local socket.
+    pub(crate) fn received<R>(
+        &mut self,
+        id: StreamId,
+        data: BytesMut,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        let Some(local) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        self.tally.add(Count::BytesSent, data.len() as u64);
+        if local.left_over.is_empty() {
+            local.left_over = data.freeze();
+        } else {
+            let mut joined = BytesMut::from(&local.left_over[..]);
+            joined.extend_from_slice(&data);
+            local.left_over = joined.freeze();
+        }
+        self.pass_on(id, session, sockets);
+    }
+
+    /// The local socket's FIN came.
+    pub(crate) fn received_eof<R>(
+        &mut self,
+        id: StreamId,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        if let Some(local) = self.by_id.get_mut(&id) {
+            local.eof = true;
+        }
+        self.pass_on(id, session, sockets);
+    }
+
+    /// The session has room again.
+    pub(crate) fn handle_writable<R>(
+        &mut self,
+        id: StreamId,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        self.pass_on(id, session, sockets);
+        if self.read_limit(id, session) > 0
+            && let Some(socket) = self.by_id.get(&id).and_then(|local| local.socket)
+        {
+            sockets.want_read(socket);
+        }
+    }
+
+    /// Hands on to the session what was read, and the FIN behind it.
+    fn pass_on<R>(&mut self, id: StreamId, session: &mut Session, sockets: &mut Sockets<R>) {
+        let Some(local) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let mut result = Ok(0);
+        if !local.left_over.is_empty() {
+            result = session.write(id, &mut local.left_over);
+        }
+        if result.is_ok() && local.left_over.is_empty() && local.eof && !local.finished {
+            local.finished = true;
+            result = session.finish(id).map(|()| 0);
+        }
+        if result.is_err() {
+            // The session no longer takes it: whatever the reason, the local side must not see a good end.
+            return self.reset(id, Code::LOCAL_ERROR, session, sockets);
+        }
+        self.close_if_over(id, session, sockets);
+    }
+
+    /// The session has something for the local socket, or its end.
+    pub(crate) fn handle_readable<R>(
+        &mut self,
+        id: StreamId,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        let Some(Local {
+            socket: Some(socket),
+            ..
+        }) = self.by_id.get(&id)
+        else {
+            return;
+        };
+        if session.chunks(id).next().is_some() {
+            sockets.want_write(*socket);
+        }
+        self.shut_if_read(id, session, sockets);
+    }
+
+    /// What the local socket should take now.
+    pub(crate) fn gather<'a, R>(
+        &self,
+        id: StreamId,
+        socket: SocketId,
+        session: &'a Session,
+        sockets: &mut Sockets<R>,
+        out: &mut [IoSlice<'a>],
+    ) -> usize {
+        let mut filled = 0;
+        for (slot, chunk) in out.iter_mut().zip(session.chunks(id)) {
+            *slot = IoSlice::new(chunk);
+            filled += 1;
+        }
+        if filled == 0 {
+            sockets.nothing_to_write(socket);
+        }
+        filled
+    }
+
+    /// The local socket took `n` bytes.
+    pub(crate) fn written<R>(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        n: usize,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        self.tally.add(Count::BytesReceived, n as u64);
+        session.consume(now, id, n);
+        self.shut_if_read(id, session, sockets);
+    }
+
+    fn shut_if_read<R>(&mut self, id: StreamId, session: &mut Session, sockets: &mut Sockets<R>) {
+        let Some(local) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let Some(socket) = local.socket else { return };
+        if !local.shut && session.is_read_finished(id) {
+            local.shut = true;
+            sockets.shutdown(socket);
+            self.close_if_over(id, session, sockets);
+        }
+    }
+
+    /// Both directions have ended well.
+    fn close_if_over<R>(&mut self, id: StreamId, session: &mut Session, sockets: &mut Sockets<R>) {
+        let Some(local) = self.by_id.get(&id) else {
+            return;
+        };
+        if local.finished && local.shut {
+            if let Some(socket) = local.socket {
+                sockets.close(socket);
+            }
+            self.remove(id);
+            session.release(id);
+        }
+    }
+
+    /// The local socket failed: the other end of the tunnel is told, and whoever is at this end sees a reset, too.
+    pub(crate) fn failed<R>(
+        &mut self,
+        id: StreamId,
+        error: ErrorKind,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        let code = match error {
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+                Code::CANCELLED
+            }
+            _ => Code::LOCAL_ERROR,
+        };
+        self.reset(id, code, session, sockets);
+    }
+
+    /// Ends a stream from this side, with a reason.
+    pub(crate) fn reset<R>(
+        &mut self,
+        id: StreamId,
+        code: Code,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        if !self.by_id.contains_key(&id) {
+            return;
+        }
+        self.tally.reset(code);
+        session.reset(id, code);
+        session.release(id);
+        self.abort(id, sockets);
+    }
+
+    /// The other end of the tunnel ended a stream.
+    pub(crate) fn handle_reset<R>(
+        &mut self,
+        id: StreamId,
+        code: Code,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        if self.by_id.contains_key(&id) {
+            self.tally.reset(code);
+            session.release(id);
+            self.abort(id, sockets);
+        }
+    }
+
+    /// The session has ended: no stream may look as if it had ended well.
+    pub(crate) fn abort_all<R>(&mut self, sockets: &mut Sockets<R>) {
+        for (_, local) in self.by_id.drain() {
+            self.tally.less(Count::Streams);
+            self.tally.reset(Code::SESSION_LOST);
+            if let Some(socket) = local.socket {
+                sockets.abort(socket);
+            }
+        }
+    }
+
+    fn abort<R>(&mut self, id: StreamId, sockets: &mut Sockets<R>) {
+        if let Some(socket) = self.remove(id).and_then(|local| local.socket) {
+            sockets.abort(socket);
+        }
+    }
+
+    fn remove(&mut self, id: StreamId) -> Option<Local> {
+        let local = self.by_id.remove(&id)?;
+        self.tally.less(Count::Streams);
+        Some(local)
+    }
+}
