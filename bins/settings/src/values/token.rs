@@ -269,7 +269,7 @@ mod tests {
         bytes.resize(MAX_TOKEN_FILE_BYTES, b' ');
         let (_file, source) = file_with(&bytes);
         assert_eq!(source.read().unwrap().expose(), "0123456789abcdef-one");
-        bytes.push(b'x');
+        bytes.extend(b" x");
         let (_file, source) = file_with(&bytes);
         assert!(
             source
