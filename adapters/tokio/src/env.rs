@@ -86,6 +86,12 @@ impl Stopper {
 }
 
 impl Stopping {
+    /// Whether the first step was taken.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow() != Stop::No
+    }
+
     /// The next step, when it comes. Never, if the [`Stopper`] is gone. May be dropped while it waits.
     pub async fn next(&mut self) -> Stop {
         match self.0.changed().await {

@@ -4,6 +4,7 @@
 //! themselves: one task for each carrier, which owns all sockets of that carrier's session and finds
 //! the ready ones in constant time.
 
+mod answers;
 mod client;
 mod clock;
 mod driver;
@@ -13,6 +14,7 @@ mod ready;
 mod server;
 mod sockets;
 
+pub use answers::serve_answers;
 pub use client::run_client;
 pub use clock::Clock;
 pub use env::{Env, ReadToken, Report, Stop, Stopper, Stopping, log, stopper};

@@ -1,1 +1,7 @@
-fn main() {}
+//! `adit-client`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    adit_program::main(adit_settings::client, adit_client::run)
+}

@@ -1,0 +1,149 @@
+//! The client program: settings in, a running client out.
+//!
+//! Exit codes: 0 after it was told to stop, 1 if it could not begin, 2 for settings that make no sense. A
+//! server that can't be reached, or that refuses, is no reason to end: the client says so and goes on trying.
+
+use adit_link::{ClientSetup, ClientTls, ClientUpgrade};
+use adit_program::{Admin, Failure, Role};
+use adit_relay::HostPort;
+use adit_relay::client::{Client, ClientConfig, Offer, Proxy};
+use adit_settings::ClientSettings;
+use adit_tokio::{Clock, Env, Stopping};
+
+/// Runs a client until SIGTERM or Ctrl-C.
+///
+/// # Errors
+///
+/// It could not begin: the token, a certificate or an address is not to be had.
+pub fn run(settings: ClientSettings) -> Result<(), Failure> {
+    adit_program::start_logging(&settings.log)?;
+    // A client is one machine, which is one task: more threads would only hand its bytes around.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Runtime(format!("can't start: {error}")))?;
+    let outcome = runtime.block_on(async {
+        let stopping = adit_program::stop_on_signals(settings.grace_period)?;
+        connect(settings, stopping).await
+    });
+    // A look-up that hangs must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Runs a client until it was told to stop. Within a tokio runtime.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub async fn connect(settings: ClientSettings, stopping: Stopping) -> Result<(), Failure> {
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let clock = Clock::start();
+    let read_token = adit_program::token_reader(settings.token.clone())?;
+    let client = Client::new(config(&settings)?, adit_program::seed()?, clock.now());
+    let (counts, sessions) = (client.meter(), client.meter());
+    let admin = Admin {
+        role: Role::Client,
+        counters: Box::new(move || counts.counters()),
+        ready: Box::new(move || sessions.counters().sessions > 0),
+    };
+    adit_program::serve_admin(settings.admin_addr, admin, clock)?;
+    tracing::info!(
+        "adit-client {}: {} to {}, tunnel {}",
+        env!("CARGO_PKG_VERSION"),
+        settings.client_id.as_str(),
+        settings.url,
+        settings.tunnel.as_str(),
+    );
+    adit_tokio::run_client(client, read_token, Env::logging(clock), stopping).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn config(settings: &ClientSettings) -> Result<ClientConfig, Failure> {
+    let url = &settings.url;
+    let server = adit_program::host(url.host());
+    let carrier = ClientSetup {
+        tls: if url.tls() {
+            Some(tls(settings)?)
+        } else {
+            None
+        },
+        server_name: server.clone(),
+        upgrade: Some(ClientUpgrade {
+            host: url.authority(),
+            path: url.target().to_owned(),
+            headers: headers(settings),
+        }),
+        ..ClientSetup::default()
+    };
+    Ok(ClientConfig {
+        core: adit_program::core_config(settings.session, |_| ())?,
+        proxy: proxy(settings)?,
+        offers: settings.services.iter().map(offer).collect(),
+        software: concat!("adit-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+        connect_timeout: settings.connect_timeout,
+        dial_timeout: settings.dial_timeout,
+        reconnect_min: settings.reconnect_min,
+        reconnect_max: settings.reconnect_max,
+        ..ClientConfig::new(
+            carrier,
+            HostPort::new(server, url.port()),
+            adit_program::tunnel_name(&settings.tunnel)?,
+            adit_program::client_id(&settings.client_id)?,
+        )
+    })
+}
+
+fn tls(settings: &ClientSettings) -> Result<ClientTls, Failure> {
+    let ca = match &settings.ca_file {
+        Some(path) => Some(adit_program::read(
+            "the CA's certificates (--ca-file)",
+            path,
+        )?),
+        None => None,
+    };
+    let identity = match &settings.identity {
+        Some(files) => Some((
+            adit_program::read("the client's certificate (--client-cert)", &files.cert)?,
+            adit_program::read("the client's private key (--client-key)", &files.key)?,
+        )),
+        None => None,
+    };
+    let identity = identity
+        .as_ref()
+        .map(|(cert, key)| (cert.as_slice(), key.as_slice()));
+    ClientTls::from_pem(ca.as_ref().map(|pem| pem.as_slice()), identity)
+        .map_err(|error| Failure::Runtime(error.to_string()))
+}
+
+fn headers(settings: &ClientSettings) -> Vec<(String, String)> {
+    let header = |header: &adit_settings::Header| {
+        (header.name().to_owned(), header.value().expose().to_owned())
+    };
+    settings.headers.iter().map(header).collect()
+}
+
+fn proxy(settings: &ClientSettings) -> Result<Option<Proxy>, Failure> {
+    let chosen = settings.proxy.decide(&settings.url);
+    let proxy = chosen.map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(proxy.map(|proxy| {
+        tracing::info!("through the proxy {proxy}");
+        let credentials = proxy.credentials.as_ref();
+        Proxy {
+            at: HostPort::new(adit_program::host(&proxy.address.host), proxy.address.port),
+            credentials: credentials
+                .map(|(user, password)| (user.clone(), password.expose().to_owned())),
+        }
+    }))
+}
+
+fn offer(service: &adit_settings::Service) -> Offer {
+    let upstream = &service.upstream;
+    Offer {
+        address: service.port.to_string(),
+        upstream: HostPort::new(adit_program::host(&upstream.host), upstream.port),
+    }
+}
