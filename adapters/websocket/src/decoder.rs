@@ -7,7 +7,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
-    Close, ControlPayload, DEFAULT_FLOOD_BUDGET, Error, Kind, Mask, Role,
+    Close, ControlPayload, DEFAULT_FLOOD_BUDGET, Error, Kind, MAX_CONTROL_PAYLOAD, Mask, Role,
     flood::Flood,
     frame::Opcode,
     head::{FrameHead, HeadReader},
@@ -199,7 +199,10 @@ impl Decoder {
                 if opcode != Opcode::Close {
                     self.flood.idle_frame()?;
                 }
-                let left = usize::try_from(length).map_err(|_| Error::ControlTooLong)?;
+                let left = usize::try_from(length).unwrap_or(usize::MAX);
+                if left > MAX_CONTROL_PAYLOAD {
+                    return Err(Error::ControlTooLong);
+                }
                 let payload = ControlPayload::EMPTY;
                 self.place = Place::Control {
                     opcode,
