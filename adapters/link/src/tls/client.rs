@@ -228,6 +228,10 @@ fn plain(error: &Error) -> String {
     };
     match bad {
         Bad::UnknownIssuer => "it is signed by no known CA, or by itself".to_owned(),
+        Bad::BadSignature => {
+            "it is signed by another key than that of the CA of that name (was it made anew?)"
+                .to_owned()
+        }
         Bad::Expired | Bad::ExpiredContext { .. } => "it has expired".to_owned(),
         Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
             "it is not valid yet: see this machine's clock".to_owned()

@@ -57,11 +57,16 @@ pub(crate) struct Tls {
 impl Tls {
     /// The end that dialled. `http` says whether HTTP follows.
     pub(crate) fn client(setup: &ClientTls, name: &str, http: bool) -> Result<Self, SetupError> {
-        let bad_name = || SetupError::BadServerName { name: escape(name) };
-        let name_der = ServerName::try_from(name.to_owned()).map_err(|_| bad_name())?;
+        // An IPv6 address as it stands in a URL.
+        let bare = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .unwrap_or(name);
+        let server = ServerName::try_from(bare.to_owned())
+            .map_err(|_| SetupError::BadServerName { name: escape(name) })?;
         let (config, check) = setup.connection(http);
         let connection =
-            ClientConnection::new(config, name_der).map_err(|error| SetupError::Tls {
+            ClientConnection::new(config, server).map_err(|error| SetupError::Tls {
                 problem: escape(&error.to_string()),
             })?;
         Ok(Self::new(connection.into(), check))

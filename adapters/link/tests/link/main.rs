@@ -1,0 +1,16 @@
+//! Carriers in memory: no sockets, no clock.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in the tests' kit is a failure of the test"
+)]
+
+mod bounds;
+mod bytes_through;
+mod certificates;
+mod garbage;
+mod interop;
+mod kit;
+mod patience;
+mod plain_http;
+mod upgrade;
