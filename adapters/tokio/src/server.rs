@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use adit_core::Instant;
 use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerAsk};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -52,9 +51,6 @@ pub async fn serve(server: Server, control: TcpListener, env: Env, mut stopping:
                 Err(error) => back_off(&error, "the control plane").await,
             },
             () = changed.notified() => {}
-            () = sleep_until(&hub.env, hub.server.poll_timeout()) => {
-                hub.server.handle_timeout(hub.env.clock.now());
-            }
             Some(ended) = peers.join_next(), if !peers.is_empty() => {
                 if ended.is_err_and(|error| error.is_panic()) {
                     tracing::error!("the task of a session failed; this is a bug of Adit");
@@ -100,7 +96,7 @@ impl Hub {
 
 /// Does what the server as a whole asks for.
 async fn carry_out(hub: &Arc<Hub>, listeners: &mut HashMap<ListenerId, JoinHandle<()>>) {
-    while let Some(ask) = hub.server.poll_ask(hub.env.clock.now()) {
+    while let Some(ask) = hub.server.poll_ask() {
         match ask {
             ServerAsk::Listen { listener, addr } => {
                 let bound = options::listen(addr).and_then(|socket| {
@@ -110,8 +106,7 @@ async fn carry_out(hub: &Arc<Hub>, listeners: &mut HashMap<ListenerId, JoinHandl
                     Ok(addr)
                 });
                 let bound = bound.map_err(|error| error.kind());
-                hub.server
-                    .told_listening(hub.env.clock.now(), listener, bound);
+                hub.server.told_listening(listener, bound);
             }
             ServerAsk::Unlisten { listener } => {
                 if let Some(task) = listeners.remove(&listener) {
@@ -135,7 +130,7 @@ async fn visitors(hub: Arc<Hub>, listener: ListenerId, socket: TcpListener, addr
     loop {
         match socket.accept().await {
             Ok((stream, from)) => {
-                let peer = hub.server.visitor(hub.env.clock.now(), listener, from);
+                let peer = hub.server.visitor(listener);
                 let inbox = peer.and_then(|peer| hub.inbox(peer));
                 let at = stream.local_addr().unwrap_or(addr);
                 let visitor = Visitor {
@@ -260,15 +255,5 @@ pub(crate) async fn back_off(error: &io::Error, place: &str) {
     if !one_connection {
         tracing::warn!("can't accept connections on {place}: {error}; trying again");
         tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-}
-
-async fn sleep_until(env: &Env, at: Option<Instant>) {
-    match at {
-        Some(at) => {
-            let wait = at - env.clock.now();
-            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
-        }
-        None => std::future::pending().await,
     }
 }

@@ -60,7 +60,7 @@ async fn demo() -> Result<(), Failure> {
 
     let control = listen_on_loopback()?;
     let control_addr = control.local_addr().map_err(internal)?;
-    let server = server(&token, &tunnel, clock)?;
+    let server = server(&token, &tunnel)?;
     let server = adit_tokio::serve(server, control, Env::logging(clock), stopping.clone());
 
     let (client_env, mut opened) = watching(clock);
@@ -97,7 +97,7 @@ fn listen_on_loopback() -> Result<TcpListener, Failure> {
 }
 
 /// A server with TLS of its own, whose certificate nobody knows: the proof is bound to the connection.
-fn server(token: &Token, tunnel: &TunnelName, clock: Clock) -> Result<Server, Failure> {
+fn server(token: &Token, tunnel: &TunnelName) -> Result<Server, Failure> {
     let made = SelfSigned::generate(["localhost".to_owned()]).map_err(internal)?;
     let tls = ServerTls::from_pem(made.certificate.as_bytes(), made.key.as_bytes());
     let setup = ServerSetup {
@@ -111,7 +111,7 @@ fn server(token: &Token, tunnel: &TunnelName, clock: Clock) -> Result<Server, Fa
     };
     let tunnels = Tunnels::from_iter([(tunnel.clone(), grant)]);
     let config = ServerConfig::new(Arc::new(setup), Arc::new(tunnels));
-    Ok(Server::new(config, adit_program::seed()?, clock.now()))
+    Ok(Server::new(config, adit_program::seed()?))
 }
 
 /// A client that asks for any port and leads it to the service.

@@ -51,7 +51,7 @@ pub async fn serve(settings: ServerSettings, stopping: Stopping) -> Result<(), F
     let addr = control.local_addr().unwrap_or(settings.control_addr);
 
     let config = config(&settings, tls.clone(), tunnels)?;
-    let server = Server::new(config, adit_program::seed()?, clock.now());
+    let server = Server::new(config, adit_program::seed()?);
     serve_admin(&settings, &server, &stopping, clock)?;
     if let (Some(tls), TlsChoice::Files { cert, key }) = (tls, &settings.tls) {
         tokio::spawn(reload::certificate(tls, cert.clone(), key.clone())?);
