@@ -1,4 +1,5 @@
-//! A test kit for the Adit protocol: two sessions on one virtual clock, joined by seeded pipes.
+//! A test kit for the Adit protocol: two sessions on one virtual clock, joined by seeded pipes; and whole servers and clients
+//! with the network around them, simulated in the same way.
 //!
 //! Nothing here waits, reads a clock or opens a socket: a run is a function of its seed, and hours pass in milliseconds.
 //!
@@ -8,13 +9,22 @@
 //! | `pipe` | a byte stream with latency and limited room, cut into pieces of any size |
 //! | `pair` | a client's and a server's session on two pipes, and the loop that drives them |
 //! | `ledger` | what each stream should carry, and the check that it does |
+//! | `network`, `puppet` | TCP connections, and the programs at their ends that are not Adit |
+//! | `world` | servers and clients, driven as a runtime adapter drives them |
+//! | `scene` | what most scenes in it begin with |
 
 pub mod ledger;
+pub mod network;
 pub mod pair;
 pub mod pipe;
+pub mod puppet;
 pub mod random;
+pub mod scene;
+pub mod world;
 
 pub use ledger::Ledger;
 pub use pair::{Pair, Peer};
 pub use pipe::Pipe;
+pub use puppet::Behaviour;
 pub use random::Random;
+pub use world::{PuppetId, ServerId, TaskId, World};

@@ -547,14 +547,14 @@ impl Line {
         {}
     }
 
-    /// Whether the carrier's socket should be written to, and which it is.
-    pub(super) fn wants_write(&self) -> Option<SocketId> {
+    /// Whether the carrier's socket should be written to, and which it is. `stirred`: the session may have something new to send.
+    pub(super) fn wants_write(&self, stirred: bool) -> Option<SocketId> {
         match (&self.phase, &self.wire) {
             (Phase::Asking { asking, socket, .. }, _) => asking.has_output().then_some(*socket),
-            (Phase::Open(relaying), Some(wire)) => wire
-                .wants_write(relaying.session.has_output())
-                .then_some(wire.socket),
-            (_, Some(wire)) => wire.wants_write(false).then_some(wire.socket),
+            (phase, Some(wire)) => {
+                let open = matches!(phase, Phase::Open(_));
+                wire.wants_write(open && stirred).then_some(wire.socket)
+            }
             _ => None,
         }
     }

@@ -54,6 +54,8 @@ pub struct Client {
     /// Attempts since a session was made: each begins with another address.
     in_vain: usize,
     upstreams: Upstreams,
+    /// Something happened since the carriers were last offered a turn to write.
+    stirred: bool,
     /// No new lines are begun.
     draining: bool,
     /// When everything that still runs is ended.
@@ -127,6 +129,7 @@ impl Client {
             backoff,
             in_vain: 0,
             upstreams: Upstreams::default(),
+            stirred: true,
             draining: false,
             drained_at: None,
         }
@@ -135,6 +138,7 @@ impl Client {
     /// Stops: tells the server to send no more visitors, lets running streams finish for as long as
     /// `grace`, then ends. A second call can only shorten the grace.
     pub fn drain(&mut self, now: Instant, grace: Duration) {
+        self.stirred = true;
         let until = now + grace;
         if !self.draining {
             self.draining = true;
@@ -399,9 +403,11 @@ impl Machine for Client {
             if !self.step(now) {
                 break;
             }
+            self.stirred = true;
         }
+        let stirred = std::mem::take(&mut self.stirred);
         for (_, line) in &self.lines {
-            if let Some(socket) = line.wants_write() {
+            if let Some(socket) = line.wants_write(stirred) {
                 self.shared.sockets.want_write(socket);
             }
         }
@@ -409,6 +415,7 @@ impl Machine for Client {
     }
 
     fn tell(&mut self, now: Instant, told: Told) {
+        self.stirred = true;
         match told {
             Told::Resolved { query, result } => self.handle_resolved(now, query, result),
             Told::Token { query, result } => {
@@ -459,6 +466,7 @@ impl Machine for Client {
     }
 
     fn received(&mut self, now: Instant, socket: SocketId, data: BytesMut) {
+        self.stirred = true;
         if let Some((
             id,
             Relaying {
@@ -474,6 +482,7 @@ impl Machine for Client {
     }
 
     fn received_eof(&mut self, now: Instant, socket: SocketId) {
+        self.stirred = true;
         if let Some((
             id,
             Relaying {
@@ -524,6 +533,7 @@ impl Machine for Client {
     }
 
     fn written(&mut self, now: Instant, socket: SocketId, n: usize) {
+        self.stirred = true;
         if let Some((
             id,
             Relaying {
@@ -539,6 +549,7 @@ impl Machine for Client {
     }
 
     fn failed(&mut self, now: Instant, socket: SocketId, error: ErrorKind) {
+        self.stirred = true;
         if let Some((
             id,
             Relaying {
@@ -571,6 +582,7 @@ impl Machine for Client {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.stirred = true;
         for (_, line) in &mut self.lines {
             line.handle_timeout(now, &mut self.shared);
         }

@@ -34,6 +34,8 @@ pub struct Peer {
     from: SocketAddr,
     accepted: Instant,
     spoke: bool,
+    /// Something happened since the carrier was last offered a turn to write.
+    stirred: bool,
     sockets: Sockets<Role>,
     wire: Wire,
     phase: Phase,
@@ -82,18 +84,22 @@ impl Peer {
         let mut sockets = Sockets::new();
         let socket = sockets.open(Role::Carrier).unwrap_or(Self::CARRIER);
         sockets.want_read(socket);
-        Self {
+        let mut peer = Self {
             id,
             pulse,
             from,
             accepted: now,
             spoke: false,
+            stirred: true,
             sockets,
             wire: Wire::new(Carrier::server(setup, from, seed, now), socket),
             phase: Phase::Linking,
             deadline: Some(now + shared.config.core.handshake_timeout),
             shared,
-        }
+        };
+        // A carrier without TLS and HTTP is ready from the start.
+        peer.handle_carrier(now);
+        peer
     }
 
     /// The peer's name towards the server.
@@ -104,6 +110,7 @@ impl Peer {
 
     /// The server's table wants something of this peer ([`ServerAsk::Wake`](super::ServerAsk::Wake)).
     pub fn handle_wake(&mut self, now: Instant) {
+        self.stirred = true;
         let mail = self.shared.with(|table| table.fetch(self.id));
         if mail.displaced && !matches!(self.phase, Phase::Open(_)) {
             self.sockets
@@ -132,6 +139,7 @@ impl Peer {
         from: SocketAddr,
         at: SocketAddr,
     ) -> Option<SocketId> {
+        self.stirred = true;
         let socket = match &mut self.phase {
             Phase::Open(serving) => serving.visitor(now, listener, from, at, &mut self.sockets),
             _ => None,
@@ -497,13 +505,12 @@ impl Machine for Peer {
             if !self.handle_session(now) {
                 break;
             }
+            self.stirred = true;
         }
         self.pull_into_carrier(now);
-        let more = match &self.phase {
-            Phase::Open(serving) => serving.session.has_output(),
-            _ => false,
-        };
-        if self.wire.wants_write(more) {
+        let stirred = std::mem::take(&mut self.stirred);
+        let open = matches!(self.phase, Phase::Open(_));
+        if self.wire.wants_write(open && stirred) {
             self.sockets.want_write(self.wire.socket);
         }
         self.sockets.poll_ask()
@@ -523,6 +530,7 @@ impl Machine for Peer {
     }
 
     fn received(&mut self, now: Instant, socket: SocketId, data: BytesMut) {
+        self.stirred = true;
         if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
             return serving
                 .streams
@@ -546,6 +554,7 @@ impl Machine for Peer {
     }
 
     fn received_eof(&mut self, now: Instant, socket: SocketId) {
+        self.stirred = true;
         if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
             return serving
                 .streams
@@ -586,6 +595,7 @@ impl Machine for Peer {
     }
 
     fn written(&mut self, now: Instant, socket: SocketId, n: usize) {
+        self.stirred = true;
         if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
             return serving
                 .streams
@@ -597,6 +607,7 @@ impl Machine for Peer {
     }
 
     fn failed(&mut self, now: Instant, socket: SocketId, error: ErrorKind) {
+        self.stirred = true;
         if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
             return serving
                 .streams
@@ -621,6 +632,7 @@ impl Machine for Peer {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.stirred = true;
         match &mut self.phase {
             Phase::Greeting(greeting) => {
                 if let Err(error) = greeting.handshake.handle_timeout(now) {
