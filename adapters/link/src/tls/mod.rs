@@ -92,10 +92,14 @@ impl Tls {
         }
     }
 
-    /// Takes bytes from the wire, appends what they held to `plain`.
-    pub(crate) fn read(&mut self, mut wire: &[u8], plain: &mut BytesMut) -> Result<(), LinkError> {
+    /// Takes bytes from the wire, appends what they held to `plain`. The phase is for the error.
+    pub(crate) fn read(
+        &mut self,
+        phase: Phase,
+        mut wire: &[u8],
+        plain: &mut BytesMut,
+    ) -> Result<(), LinkError> {
         while !wire.is_empty() && !self.closed {
-            let phase = self.phase();
             let failed = |error: &dyn std::fmt::Display| LinkError::tls(phase, error);
             // The plaintext is taken out below, so this fails only if a peer sends what makes
             // rustls's own buffer too large.
@@ -186,14 +190,6 @@ impl Tls {
         self.connection
             .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]))
             .ok()
-    }
-
-    fn phase(&self) -> Phase {
-        if self.is_handshaking() {
-            Phase::Tls
-        } else {
-            Phase::Open
-        }
     }
 }
 

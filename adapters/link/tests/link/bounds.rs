@@ -70,6 +70,8 @@ fn a_puller_is_never_asked_for_more_than_fits_the_record() {
     }
 }
 
+//= spec/02-carriers.md
+//# It MUST NOT hold frames back to fill a message.
 #[test]
 fn a_small_frame_leaves_at_once() {
     for layers in ALL_LAYERS {
@@ -144,16 +146,26 @@ fn pings_without_end_do_not_grow_the_output_of_a_peer_that_does_not_read() {
     assert!(pongs.windows(4).any(|window| window == last));
 }
 
+//= spec/02-carriers.md
+//# A receiver MUST end a carrier with code 1008 when more than 1,024 frames without payload follow
+//# each other.
 #[test]
 fn pings_without_anything_else_end_the_carrier() {
     let mut pair = Pair::settled(client(PLAIN), server(PLAIN));
-    for _ in 0..2_000 {
+    for number in 0..2_000 {
+        assert_eq!(pair.server.error.is_some(), number > 1_024, "{number}");
         pair.server.input(BytesMut::from(&ping(b"")[..]));
     }
-    let Some(LinkError::WebSocket(error)) = pair.server.error else {
+    let Some(LinkError::WebSocket(error)) = pair.server.error.clone() else {
         panic!("not ended")
     };
     assert!(matches!(error, adit_websocket::Error::Flood { .. }));
+    pair.settle();
+    assert!(
+        format!("{:?}", pair.client.events).contains("1008"),
+        "{:?}",
+        pair.client.events
+    );
 }
 
 #[test]

@@ -43,6 +43,8 @@ proptest! {
     }
 }
 
+//= spec/02-carriers.md
+//# A receiver MUST NOT read a meaning into where a carrier cuts the stream.
 #[test]
 fn byte_by_byte_works_with_all_layers_and_with_none() {
     for layers in ALL_LAYERS {

@@ -77,6 +77,9 @@ fn a_certificate_for_an_ip_address_is_checked_too() {
     }
 }
 
+//= spec/02-carriers.md
+//# It MUST NOT send HTTP headers of its user's to a server whose certificate it could
+//# not check, for they may be passwords.
 #[test]
 fn the_users_headers_do_not_go_to_a_server_whose_certificate_cannot_be_checked() {
     let mut setup = client_setup(BOTH);

@@ -297,3 +297,37 @@ fn setting_up_what_cannot_be_is_told_before_anything_is_sent() {
     }
     assert!(server_setup(PLAIN).upgrade.is_some());
 }
+
+//= spec/02-carriers.md
+//# A receiver MUST answer a text message with a Close of code 1003.
+#[test]
+fn a_text_message_is_answered_with_1003() {
+    let mut pair = Pair::settled(client(PLAIN), server(PLAIN));
+    pair.server
+        .input(BytesMut::from(&b"\x81\x81\x00\x00\x00\x00x"[..]));
+    assert!(pair.server.error.is_some());
+    pair.settle();
+    assert!(
+        format!("{:?}", pair.client.events).contains("1003"),
+        "{:?}",
+        pair.client.events
+    );
+}
+
+//= spec/02-carriers.md
+//# A receiver MUST deliver the payload of a message as it arrives, without waiting for the message to end.
+#[test]
+fn a_message_that_never_ends_is_delivered_as_it_comes() {
+    let mut pair = Pair::settled(client(PLAIN), server(PLAIN));
+    // A head that declares 2^62 bytes, a mask of zero, and three of the bytes.
+    let head = [
+        &[0x02, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0],
+        &[0; 4][..],
+        b"abc",
+    ]
+    .concat();
+    pair.server.input(BytesMut::from(&head[..]));
+    assert_eq!(pair.server.received, b"abc");
+    pair.server.input(BytesMut::from(&b"def"[..]));
+    assert_eq!(pair.server.received, b"abcdef");
+}

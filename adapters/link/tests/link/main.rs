@@ -13,4 +13,5 @@ mod interop;
 mod kit;
 mod patience;
 mod plain_http;
+mod tls;
 mod upgrade;

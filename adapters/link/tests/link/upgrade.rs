@@ -74,6 +74,8 @@ fn two_clients_have_different_keys() {
     assert_ne!(key([1; 32]), key([2; 32]));
 }
 
+//= spec/02-carriers.md
+//# A client MUST NOT send anything behind its request before it has the whole answer.
 #[test]
 fn a_client_sends_nothing_behind_the_request_before_the_answer() {
     let mut end = End::new(client(PLAIN));
@@ -94,6 +96,8 @@ fn a_server_tells_host_and_source() {
     );
 }
 
+//= spec/02-carriers.md
+//# A server MUST NOT believe it from a peer that it was not told to trust
 #[test]
 fn the_source_comes_from_x_forwarded_for_only_behind_a_trusted_proxy() {
     let source = |trusted: &[&str]| {
@@ -134,6 +138,8 @@ fn spellings_that_proxies_produce_are_taken() {
     }
 }
 
+//= spec/02-carriers.md
+//# A server MUST close the connection after a plain answer.
 #[test]
 fn what_is_no_upgrade_gets_the_status_that_says_why() {
     type Change = fn(&mut Vec<String>);
@@ -188,6 +194,8 @@ fn what_is_no_upgrade_gets_the_status_that_says_why() {
     }
 }
 
+//= spec/02-carriers.md
+//# A server MUST NOT keep more than 8,192 bytes of a head that is not complete.
 #[test]
 fn a_head_that_is_too_large_gets_431_and_is_not_kept() {
     for head in [
@@ -224,6 +232,9 @@ fn a_client_takes_an_answer_that_proxies_respelt() {
     client_meets(respelt).ready();
 }
 
+//= spec/02-carriers.md
+//# It MUST refuse an answer that is not status 101 with `Upgrade: websocket`, `Connection: Upgrade`
+//# and the right `Sec-WebSocket-Accept`, or that names an extension or a subprotocol.
 #[test]
 fn a_client_takes_no_answer_that_lacks_something() {
     type Change = fn(&str) -> String;
@@ -287,6 +298,8 @@ fn other_statuses_are_told_with_what_to_look_at() {
     }
 }
 
+//= spec/02-carriers.md
+//# A client MUST NOT follow redirects
 #[test]
 fn a_redirect_is_not_followed_and_its_target_is_shown_escaped() {
     let end = client_meets(|_| {
