@@ -244,6 +244,10 @@ impl Outbox {
     const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    const fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// A frame that ends in a proof, encoded, and the same without the proof.

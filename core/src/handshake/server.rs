@@ -20,7 +20,7 @@ use crate::codec::Reader;
 use crate::config::Config;
 use crate::decode::{Decoder, Piece};
 use crate::error::{HandshakeError, ProtocolError};
-use crate::frame::{Auth, Frame, Limits, Resume, ServerHello, VERSION, flags, kind};
+use crate::frame::{Auth, Frame, Limits, Resume, ServerHello, Service, VERSION, flags, kind};
 use crate::time::Instant;
 use crate::transmit::Transmit;
 
@@ -91,6 +91,11 @@ pub(crate) struct Proven {
 }
 
 impl ServerHandshake {
+    /// Bytes that a handshake holds at most, whatever its client sends: AUTH in pieces, and what is
+    /// read out of it, where a short service or label takes more than on the wire. Times
+    /// [`Config::handshakes_max`](crate::Config::handshakes_max), what strangers may cost.
+    pub const MEMORY_MAX: usize = 256 * 1024;
+
     pub(crate) fn new(
         config: &Config,
         decoys: Arc<Decoys>,
@@ -274,6 +279,24 @@ impl ServerHandshake {
         self.penalty = self.penalty.max(Some(at));
     }
 
+    /// Bytes that this handshake holds; never more than [`MEMORY_MAX`](Self::MEMORY_MAX).
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let state = match &self.state {
+            State::Judging { auth, .. } => {
+                size_of::<Auth>() + lists(&auth.services, &auth.labels, &auth.software)
+            }
+            State::Asking(proven) => size_of::<Proven>() + proven.request.memory(),
+            _ => 0,
+        };
+        let event = match &self.event {
+            Some(HandshakeEvent::Admit(request)) => request.memory(),
+            _ => 0,
+        };
+        let frames = self.hello.len() + self.outbox.len() + self.decoder.memory();
+        size_of::<Self>() + frames + state + event
+    }
+
     /// Whether nothing is left to do: the answer went out. Drop the carrier after a refusal or an
     /// error.
     #[must_use]
@@ -453,6 +476,26 @@ fn check_binding(
         (None, _) => Ok(false),
         (Some(binding), Some(exporter)) if binding == exporter => Ok(true),
         (Some(_), _) => Err(AuthFailure::BindingMismatch),
+    }
+}
+
+/// What lists and texts of AUTH take in memory.
+fn lists(services: &[Service], labels: &[(String, String)], software: &Option<String>) -> usize {
+    let texts = services
+        .iter()
+        .map(|service| service.address.capacity())
+        .sum::<usize>()
+        + labels
+            .iter()
+            .map(|(name, value)| name.capacity() + value.capacity())
+            .sum::<usize>()
+        + software.as_ref().map_or(0, String::capacity);
+    size_of_val(services) + size_of_val(labels) + texts
+}
+
+impl Request {
+    fn memory(&self) -> usize {
+        lists(&self.services, &self.labels, &self.software)
     }
 }
 
