@@ -193,14 +193,16 @@ impl Recv {
 
     /// How much the window should grow by now, having been used up quickly; 0 for not at all.
     ///
-    /// A window is worth doubling when half of it was taken within a round trip: the sender is then held up by credit, not by
-    /// the network or the application.
+    /// A window is worth doubling when it was taken at a rate of half a window per round trip, or more: the sender is then held up by
+    /// credit, not by the network or the application. So growth ends between two and four times the bandwidth-delay product. A rate, and not the time
+    /// that half a window took, because a reader may take a whole window at once.
     pub(crate) fn wanted_growth(&mut self, now: Instant, growth: &Growth) -> u64 {
         if self.epoch_bytes < self.window / 2 {
             return 0;
         }
         let interval = growth.min_rtt.unwrap_or_default().max(GROWTH_INTERVAL_MIN);
-        let quick = now - self.epoch < interval;
+        let could_take = u128::from(self.epoch_bytes) * interval.as_micros();
+        let quick = could_take > u128::from(self.window / 2) * (now - self.epoch).as_micros();
         self.epoch_bytes = 0;
         self.epoch = now;
         if !quick || self.finished {
