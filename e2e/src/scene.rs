@@ -55,7 +55,11 @@ impl Scene {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).expect("a folder for the file");
         }
-        fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        // In one step, because a program may be reading the last version.
+        let draft = path.with_extension("draft");
+        fs::write(&draft, content)
+            .and_then(|()| fs::rename(&draft, &path))
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         path.display().to_string()
     }
 

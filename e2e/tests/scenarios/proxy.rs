@@ -1,10 +1,13 @@
 //! A client whose only way out is an HTTP proxy that asks for a password.
 
 use adit_e2e::adit::{SOON, Server, client, wait_served};
-use adit_e2e::process::Process;
+use adit_e2e::process::{Process, Recipe};
 use adit_e2e::scene::Scene;
 use adit_e2e::{ports, services, wait};
 use std::net::{Ipv4Addr, TcpStream};
+
+/// A name of this machine, because variables don't send what is local to a proxy.
+const NAME: &str = "tunnel.example.com";
 
 fn tinyproxy(scene: &Scene, name: &str) -> (Process, u16) {
     let port = ports::free();
@@ -13,10 +16,8 @@ fn tinyproxy(scene: &Scene, name: &str) -> (Process, u16) {
          Timeout 600\nMaxClients 50\nLogLevel Info\n"
     );
     let config = scene.file(&format!("{name}.conf"), config);
-    let recipe = adit_e2e::process::Recipe::new("tinyproxy")
-        .args(["-d", "-c"])
-        .args([config]);
-    let process = scene.start(name, recipe);
+    let recipe = Recipe::new("tinyproxy").args(["-d", "-c"]).args([config]);
+    let process = scene.start(name, scene.with_names(recipe, &[NAME]));
     wait::until("tinyproxy to listen", SOON, || {
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
     });
@@ -38,13 +39,14 @@ fn a_session_goes_through_a_proxy_with_a_password() {
         } else {
             vec![]
         };
-        let mut recipe = client(&scene, &server.url(), &[(data, upstream)], &args);
+        let url = format!("wss://{NAME}:{}", server.control);
+        let mut recipe = client(&scene, &url, &[(data, upstream)], &args);
         if !by_flag {
             recipe = recipe.env("HTTPS_PROXY", address.as_str());
         }
         let client = scene.start(&format!("{}-client", proxy.name()), recipe);
         wait_served("the page through the proxy", data, "/");
-        let wanted = format!("CONNECT 127.0.0.1:{}", server.control);
+        let wanted = format!("CONNECT {NAME}:{}", server.control);
         assert!(
             proxy.log().contains(&wanted),
             "the proxy was not asked:\n{}",
