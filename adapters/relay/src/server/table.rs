@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adit_core::{
-    AdmitError, AtLimit, ClientId, Code, Endpoint, Established, Grant, Instance, Instant, Request,
-    ServerFacts, ServerHandshake, SessionId, TunnelName,
+    AdmitError, AtLimit, ClientId, Code, Config, Endpoint, Established, Grant, Instance, Instant,
+    Request, ServerFacts, ServerHandshake, SessionId, TunnelName,
 };
 
 use super::penalties::Penalties;
@@ -89,8 +89,14 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(config: &ServerConfig, seed: [u8; 32]) -> Self {
         let mut seeds = Seeds::new(seed);
+        // The table holds the limit on handshakes itself: it counts from the accept on, and makes room, where the endpoint could
+        // only turn newcomers away.
+        let core = Config {
+            handshakes_max: usize::MAX,
+            ..(*config.core).clone()
+        };
         Self {
-            endpoint: Endpoint::new(config.core.clone(), seeds.next()),
+            endpoint: Endpoint::new(Arc::new(core), seeds.next()),
             seeds,
             carrier: config.carrier.clone(),
             tunnels: config.tunnels.clone(),
