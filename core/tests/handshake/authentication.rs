@@ -311,6 +311,8 @@ fn a_list_that_would_cost_more_than_it_says_is_refused() {
     assert!(Frame::parse(adit_core::kind::GOAWAY, body).is_err());
 }
 
+//= spec/11-security.md
+//# An implementation MUST NOT show a token or a key in what it prints for people.
 #[test]
 fn no_secret_shows_in_what_the_machines_print() {
     let (mut client, mut server) = (client(self_signed()), Server::new(server_facts(true)));
