@@ -64,11 +64,32 @@ pub(crate) fn read_varint(bytes: &[u8]) -> Varint {
     }
 }
 
-/// Appends fields to a body.
+/// Bytes of a body that are kept without allocating: any frame of three numbers.
+pub(crate) const INLINE_MAX: usize = 24;
+
+/// Appends fields to a body. Small bodies stay inline.
 #[derive(Default)]
-pub(crate) struct Writer(pub(crate) Vec<u8>);
+pub(crate) struct Writer {
+    inline: [u8; INLINE_MAX],
+    inline_len: usize,
+    spilled: Vec<u8>,
+}
 
 impl Writer {
+    /// What was written.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        if self.spilled.is_empty() {
+            &self.inline[..self.inline_len]
+        } else {
+            &self.spilled
+        }
+    }
+
+    /// What was written, if it did not fit inline.
+    pub(crate) fn into_spilled(self) -> Vec<u8> {
+        self.spilled
+    }
+
     pub(crate) fn varint(&mut self, value: u64) -> &mut Self {
         let mut field = [0; 8];
         let len = write_varint(&mut field, value);
@@ -76,7 +97,17 @@ impl Writer {
     }
 
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.extend_from_slice(bytes);
+        let end = self.inline_len + bytes.len();
+        if self.spilled.is_empty() && end <= INLINE_MAX {
+            self.inline[self.inline_len..end].copy_from_slice(bytes);
+            self.inline_len = end;
+        } else {
+            if self.spilled.is_empty() {
+                self.spilled
+                    .extend_from_slice(&self.inline[..self.inline_len]);
+            }
+            self.spilled.extend_from_slice(bytes);
+        }
         self
     }
 
@@ -92,7 +123,7 @@ impl Writer {
     pub(crate) fn nested(&mut self, fill: impl FnOnce(&mut Self)) -> &mut Self {
         let mut inner = Self::default();
         fill(&mut inner);
-        self.blob(&inner.0)
+        self.blob(inner.as_slice())
     }
 
     /// One entry of attributes; the caller keeps the keys rising.
@@ -260,7 +291,7 @@ mod tests {
                 }
             });
             let mut seen = Vec::new();
-            Reader::new(writer.0.into())
+            Reader::new(Bytes::copy_from_slice(writer.as_slice()))
                 .attributes(|key, _| {
                     seen.push(key);
                     Ok(())
@@ -276,6 +307,10 @@ mod tests {
     fn a_blob_longer_than_its_body_is_refused_before_anything_is_allocated() {
         let mut writer = Writer::default();
         writer.varint(VARINT_MAX).raw(b"abc");
-        assert!(Reader::new(writer.0.into()).blob().is_err());
+        assert!(
+            Reader::new(Bytes::copy_from_slice(writer.as_slice()))
+                .blob()
+                .is_err()
+        );
     }
 }

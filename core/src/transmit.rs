@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::codec::write_varint;
+use crate::codec::{INLINE_MAX, Writer, write_varint};
 
 /// Room for the head of any frame: a type, a stream id and a length; or a whole small control frame.
 const HEAD_MAX: usize = 32;
@@ -61,29 +61,16 @@ impl Transmit {
         frame
     }
 
-    /// A control frame that is small enough to need no allocation: its body is `fields`, at most three.
-    pub(crate) fn control(kind: u8, fields: &[u64]) -> Self {
-        let mut body = [0; 24];
-        let mut len = 0;
-        for &field in fields {
-            let mut bytes = [0; 8];
-            let took = write_varint(&mut bytes, field);
-            body[len..len + took].copy_from_slice(&bytes[..took]);
-            len += took;
+    /// A frame of `kind` with this body. A small body goes into the head, and nothing is allocated.
+    pub(crate) fn with_body(kind: u8, body: Writer) -> Self {
+        let len = body.as_slice().len() as u64;
+        let mut frame = Self::with_payload(kind, [Some(len), None], Bytes::new());
+        let small = body.as_slice().len() <= INLINE_MAX;
+        if small {
+            frame.push(body.as_slice());
+        } else {
+            frame.payload = body.into_spilled().into();
         }
-        Self::small(kind, &body[..len])
-    }
-
-    /// A control frame with a body of at most 24 bytes.
-    pub(crate) fn small(kind: u8, body: &[u8]) -> Self {
-        let mut frame = Self {
-            head: [0; HEAD_MAX],
-            head_len: 0,
-            payload: Bytes::new(),
-        };
-        // A body of up to 63 bytes has a length of one byte.
-        frame.push(&[kind, body.len() as u8]);
-        frame.push(body);
         frame
     }
 
