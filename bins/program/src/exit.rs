@@ -39,7 +39,8 @@ pub fn finish(outcome: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// A whole `main`: reads the settings of this process with `read`, then runs `run` with them.
+/// A whole `main`: reads the settings of this process with `read`, then runs `run` with them. May
+/// raise the limit of open files.
 pub fn main<S>(
     read: impl FnOnce(Vec<OsString>, &Environment) -> Result<S, SettingsError>,
     run: impl FnOnce(S) -> Result<(), Failure>,
@@ -48,7 +49,10 @@ pub fn main<S>(
         std::env::args_os().collect(),
         &Environment::of_this_process(),
     ) {
-        Ok(settings) => finish(run(settings)),
+        Ok(settings) => {
+            crate::limits::raise_file_limit();
+            finish(run(settings))
+        }
         Err(error) => {
             error.print();
             ExitCode::from(error.exit_code())

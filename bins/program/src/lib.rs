@@ -4,6 +4,7 @@
 mod admin;
 mod exit;
 mod files;
+mod limits;
 mod logging;
 mod metrics;
 mod settled;

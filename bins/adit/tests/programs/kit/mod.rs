@@ -1,0 +1,14 @@
+//! What the tests share: programs that end with their test, upstreams, visitors, and things that sit
+//! between client and server.
+
+mod mitm;
+mod net;
+mod program;
+mod proxy;
+mod site;
+
+pub(crate) use mitm::{Mitm, Tamper};
+pub(crate) use net::{Upstream, ask, connect, read_all, reset, until};
+pub(crate) use program::Program;
+pub(crate) use proxy::ConnectProxy;
+pub(crate) use site::{Site, TOKEN, port_of, service_of};

@@ -1,0 +1,18 @@
+//! The programs as their users run them: real processes, real sockets on loopback, nothing else.
+//!
+//! A test waits for what it can see (a log line, an answer, the end of a process), never for time to
+//! pass.
+
+#![cfg(unix)]
+
+mod kit;
+
+mod control_port;
+mod demo;
+mod man_in_the_middle;
+mod proxies;
+mod refusals;
+mod restarts;
+mod secrets;
+mod starting;
+mod streams;
