@@ -163,13 +163,10 @@ fn iperf(port: u16, streams: u32, back: bool) -> f64 {
         recipe = recipe.args(["-R"]);
     }
     // A server that just ended a test refuses the next one for a moment.
-    let report = wait::until("iperf3 to be free", SOON, || {
-        let limit = Duration::from_secs(60);
-        attempt("iperf3", limit, &recipe).ok()
-    });
-    let report: Value = serde_json::from_str(&report).expect("JSON, as asked");
-    let rate = report
-        .pointer("/end/sum_received/bits_per_second")
-        .and_then(Value::as_f64);
-    rate.expect("a rate") / 1e9
+    wait::until("iperf3 to be free", SOON, || {
+        let report = attempt("iperf3", Duration::from_secs(60), &recipe).ok()?;
+        let report: Value = serde_json::from_str(&report).ok()?;
+        let rate = report.pointer("/end/sum_received/bits_per_second")?;
+        Some(rate.as_f64()? / 1e9)
+    })
 }
