@@ -44,7 +44,7 @@ fn says(output: &[u8], frame: &Frame) -> bool {
 }
 
 fn hears(session: &mut Session, now: Instant, frame: &Frame) {
-    session.handle_input(now, frame.encoding().into());
+    session.handle_input(now, frame.encoding().into(), usize::MAX);
 }
 
 //= spec/07-liveness.md
@@ -80,7 +80,7 @@ fn a_carrier_from_which_nothing_comes_is_asked_and_then_dropped() {
 fn any_byte_is_a_sign_of_life_even_half_a_frame() {
     let mut session = session(Side::Server);
     session.handle_timeout(at(2_000));
-    session.handle_input(at(4_900), Bytes::from_static(&[0x10]));
+    session.handle_input(at(4_900), Bytes::from_static(&[0x10]), 1);
     session.handle_timeout(at(5_000));
     session.handle_timeout(at(6_899));
     assert!(!session.is_closed());

@@ -10,9 +10,10 @@
 //! | `pair` | a client's and a server's session on two pipes, and the loop that drives them |
 //! | `ledger` | what each stream should carry, and the check that it does |
 //! | `network`, `puppet` | TCP connections, and the programs at their ends that are not Adit |
-//! | `world` | servers and clients, driven as a runtime adapter drives them |
+//! | `world`, `drive` | servers and clients, driven as a runtime adapter drives them |
 //! | `scene` | what most scenes in it begin with |
 
+mod drive;
 pub mod ledger;
 pub mod network;
 pub mod pair;

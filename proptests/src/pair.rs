@@ -114,7 +114,10 @@ impl Pair {
                 moved = true;
             }
             while let Some(bytes) = self.peer(side).pipe.pop(now) {
-                self.peer(side.peer()).session.handle_input(now, bytes);
+                let slab = bytes.len();
+                self.peer(side.peer())
+                    .session
+                    .handle_input(now, bytes, slab);
                 moved = true;
             }
             let peer = self.peer(side);

@@ -5,21 +5,17 @@
 //! `WantRead` and written only after `WantWrite`, so a wake-up that is missing shows as a stall. Nothing waits: a run is a function of its seed.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use adit_core::{Instant, Token};
 use adit_relay::client::{Client, ClientConfig};
-use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerAsk, ServerConfig};
-use adit_relay::{Ask, Counters, Machine, Meter, Notice, SocketId, Told};
+use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerConfig};
+use adit_relay::{Counters, Machine, Meter, Notice, SocketId, Told};
 
-use crate::network::{End, Network, Read};
+use crate::network::{End, Network};
 use crate::pipe::Shape;
 use crate::puppet::{Behaviour, Puppet};
-
-/// Rounds without progress in time after which something is taken to spin.
-const ROUNDS_MAX: usize = 20_000;
 
 /// A puppet: one end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +23,14 @@ pub struct PuppetId(pub(crate) usize);
 
 /// A task: a client, or a peer of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TaskId(usize);
+pub struct TaskId(pub(crate) usize);
 
 /// A server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerId(usize);
+pub struct ServerId(pub(crate) usize);
 
 /// Who listens on an address.
-enum Listening {
+pub(crate) enum Listening {
     Control(ServerId),
     Data(ServerId, ListenerId),
     Puppets {
@@ -45,13 +41,13 @@ enum Listening {
     Hole,
 }
 
-enum Any {
+pub(crate) enum Any {
     Peer(Box<Peer>),
     Client(Box<Client>),
 }
 
 impl Any {
-    fn machine(&mut self) -> &mut dyn Machine {
+    pub(crate) fn machine(&mut self) -> &mut dyn Machine {
         match self {
             Self::Peer(peer) => &mut **peer,
             Self::Client(client) => &mut **client,
@@ -59,24 +55,24 @@ impl Any {
     }
 }
 
-struct Task {
-    machine: Any,
-    sockets: BTreeMap<u32, Socket>,
-    token: Result<Token, String>,
-    frozen: bool,
-    server: Option<(ServerId, PeerId)>,
+pub(crate) struct Task {
+    pub(crate) machine: Any,
+    pub(crate) sockets: BTreeMap<u32, Socket>,
+    pub(crate) token: Result<Token, String>,
+    pub(crate) frozen: bool,
+    pub(crate) server: Option<(ServerId, PeerId)>,
 }
 
-struct Socket {
+pub(crate) struct Socket {
     /// Tells this socket from an earlier one of the same id.
-    serial: u64,
-    end: Option<End>,
-    reading: bool,
-    writing: bool,
+    pub(crate) serial: u64,
+    pub(crate) end: Option<End>,
+    pub(crate) reading: bool,
+    pub(crate) writing: bool,
 }
 
 /// Something that happens at a time.
-enum Later {
+pub(crate) enum Later {
     Tell(TaskId, Told),
     Syn {
         task: TaskId,
@@ -92,10 +88,10 @@ enum Later {
     },
 }
 
-struct Host {
-    server: Server,
-    peers: HashMap<PeerId, TaskId>,
-    listeners: HashMap<ListenerId, SocketAddr>,
+pub(crate) struct Host {
+    pub(crate) server: Server,
+    pub(crate) peers: HashMap<PeerId, TaskId>,
+    pub(crate) listeners: HashMap<ListenerId, SocketAddr>,
 }
 
 /// Everything there is.
@@ -106,13 +102,13 @@ pub struct World {
     pub notices: Vec<(Instant, Notice)>,
     pub(crate) network: Network,
     pub(crate) puppets: Vec<Puppet>,
-    tasks: Vec<Option<Task>>,
-    hosts: Vec<Host>,
-    listening: BTreeMap<SocketAddr, Listening>,
-    names: BTreeMap<String, Vec<SocketAddr>>,
-    later: BTreeMap<(Instant, u64), Later>,
-    serial: u64,
-    next_port: u16,
+    pub(crate) tasks: Vec<Option<Task>>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) listening: BTreeMap<SocketAddr, Listening>,
+    pub(crate) names: BTreeMap<String, Vec<SocketAddr>>,
+    pub(crate) later: BTreeMap<(Instant, u64), Later>,
+    pub(crate) serial: u64,
+    pub(crate) next_port: u16,
     seed: u64,
 }
 
@@ -188,6 +184,12 @@ impl World {
             .map(|(_, task)| task)
             .collect();
         peers.into_iter().for_each(|task| self.kill(task));
+    }
+
+    /// Stops a server in its tracks, as a machine that lost power or its network.
+    pub fn freeze_server(&mut self, server: ServerId) {
+        let peers: Vec<TaskId> = self.hosts[server.0].peers.values().copied().collect();
+        peers.into_iter().for_each(|task| self.freeze(task));
     }
 
     /// Tells a server to drain.
@@ -354,7 +356,7 @@ impl World {
     }
 
     /// A connection arrives where somebody listens; `end` is the end that dialled.
-    fn arrive(&mut self, at: SocketAddr, end: End) {
+    pub(crate) fn arrive(&mut self, at: SocketAddr, end: End) {
         let from = SocketAddr::new(
             [192, 0, 2, 1].into(),
             10_000 + u16::try_from(self.serial % 50_000).unwrap_or(0),
@@ -405,7 +407,7 @@ impl World {
         }
     }
 
-    fn insert(&mut self, task: TaskId, socket: SocketId, end: Option<End>) -> u64 {
+    pub(crate) fn insert(&mut self, task: TaskId, socket: SocketId, end: Option<End>) -> u64 {
         self.serial += 1;
         let serial = self.serial;
         if let Some(task) = &mut self.tasks[task.0] {
@@ -421,7 +423,7 @@ impl World {
         serial
     }
 
-    fn at(&mut self, when: Instant, later: Later) {
+    pub(crate) fn at(&mut self, when: Instant, later: Later) {
         self.serial += 1;
         self.later.insert((when, self.serial), later);
     }
@@ -430,346 +432,6 @@ impl World {
     #[must_use]
     pub fn noticed(&self, is: impl Fn(&Notice) -> bool) -> bool {
         self.notices.iter().any(|(_, notice)| is(notice))
-    }
-
-    // How time passes.
-
-    /// Lets everything run for a while.
-    pub fn run(&mut self, time: Duration) {
-        self.run_until(time, |_| false);
-    }
-
-    /// Lets everything run until `done`, or for `limit` at most; whether it was done.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
-        let end = self.now + limit;
-        loop {
-            let mut rounds = 0;
-            while self.round() {
-                rounds += 1;
-                assert!(rounds < ROUNDS_MAX, "something spins at {}", self.now);
-            }
-            if done(self) {
-                return true;
-            }
-            match self.next_time() {
-                Some(next) if next <= end => self.now = next,
-                _ => {
-                    self.now = end;
-                    return false;
-                }
-            }
-        }
-    }
-
-    fn next_time(&mut self) -> Option<Instant> {
-        let now = self.now;
-        let mut next = self.later.first_key_value().map(|((at, _), _)| *at);
-        let mut consider = |at: Option<Instant>| next = next.into_iter().chain(at).min();
-        for task in self.tasks.iter_mut().flatten().filter(|task| !task.frozen) {
-            consider(task.machine.machine().poll_timeout());
-            for end in task.sockets.values().filter_map(|socket| socket.end) {
-                consider(self.network.due(now, end));
-            }
-        }
-        for puppet in &self.puppets {
-            consider(puppet.end.and_then(|end| self.network.due(now, end)));
-        }
-        next
-    }
-
-    /// Everything that can happen now, once. Whether anything did.
-    fn round(&mut self) -> bool {
-        let mut busy = false;
-        while let Some(entry) = self.later.first_entry()
-            && entry.key().0 <= self.now
-        {
-            let later = entry.remove();
-            self.happen(later);
-            busy = true;
-        }
-        for index in 0..self.hosts.len() {
-            busy |= self.do_server(ServerId(index));
-        }
-        for index in 0..self.tasks.len() {
-            busy |= self.do_task(TaskId(index));
-        }
-        for index in 0..self.puppets.len() {
-            busy |= self.do_puppet(index);
-        }
-        busy
-    }
-
-    fn happen(&mut self, later: Later) {
-        let latency = self.network.latency();
-        match later {
-            Later::Tell(task, told) => self.tell(task, told),
-            Later::Syn {
-                task,
-                socket,
-                serial,
-                addr,
-            } => {
-                if matches!(self.listening.get(&addr), Some(Listening::Hole)) {
-                    return;
-                }
-                let end = self
-                    .listening
-                    .contains_key(&addr)
-                    .then(|| self.network.connect());
-                if let Some(end) = end {
-                    self.arrive(addr, end);
-                }
-                let connected = Later::Connected {
-                    task,
-                    socket,
-                    serial,
-                    end,
-                };
-                self.at(self.now + latency, connected);
-            }
-            Later::Connected {
-                task,
-                socket,
-                serial,
-                end,
-            } => {
-                let waiting = self.tasks[task.0]
-                    .as_mut()
-                    .and_then(|task| task.sockets.get_mut(&socket.0))
-                    .filter(|socket| socket.serial == serial);
-                match (waiting, end) {
-                    (Some(waiting), Some(_)) => {
-                        waiting.end = end;
-                        self.tell(task, Told::Connected { socket });
-                    }
-                    (Some(_), None) => {
-                        let kind = ErrorKind::ConnectionRefused;
-                        self.tell(task, Told::ConnectFailed { socket, kind });
-                    }
-                    (None, Some(end)) => self.network.abort(self.now, end),
-                    (None, None) => {}
-                }
-            }
-        }
-    }
-
-    fn tell(&mut self, task: TaskId, told: Told) {
-        if let Some(task) = self.tasks[task.0].as_mut().filter(|task| !task.frozen) {
-            task.machine.machine().tell(self.now, told);
-        }
-    }
-
-    fn do_server(&mut self, id: ServerId) -> bool {
-        let mut busy = false;
-        while let Some(ask) = self.hosts[id.0].server.poll_ask() {
-            busy = true;
-            match ask {
-                ServerAsk::Listen { listener, addr } => {
-                    let result = self.open_port(id, listener, addr);
-                    self.hosts[id.0].server.told_listening(listener, result);
-                }
-                ServerAsk::Unlisten { listener } => {
-                    if let Some(addr) = self.hosts[id.0].listeners.remove(&listener) {
-                        self.listening.remove(&addr);
-                    }
-                }
-                ServerAsk::Wake(peer) => {
-                    let task = self.hosts[id.0].peers.get(&peer).copied();
-                    if let Some(Task {
-                        machine: Any::Peer(peer),
-                        ..
-                    }) = task.and_then(|task| self.tasks[task.0].as_mut())
-                    {
-                        peer.handle_wake(self.now);
-                    }
-                }
-                ServerAsk::Notice(notice) => self.notices.push((self.now, notice)),
-            }
-        }
-        busy
-    }
-
-    fn open_port(
-        &mut self,
-        server: ServerId,
-        listener: ListenerId,
-        mut addr: SocketAddr,
-    ) -> Result<SocketAddr, ErrorKind> {
-        if addr.port() == 0 {
-            addr.set_port(self.next_port);
-            self.next_port += 1;
-        }
-        if self.listening.contains_key(&addr) {
-            return Err(ErrorKind::AddrInUse);
-        }
-        self.listening
-            .insert(addr, Listening::Data(server, listener));
-        self.hosts[server.0].listeners.insert(listener, addr);
-        Ok(addr)
-    }
-
-    /// One turn of a task: its timers, its asks, its sockets.
-    fn do_task(&mut self, id: TaskId) -> bool {
-        let now = self.now;
-        let Some(mut task) = self.tasks[id.0].take_if(|task| !task.frozen) else {
-            return false;
-        };
-        let mut busy = false;
-        let machine = task.machine.machine();
-        if machine.poll_timeout().is_some_and(|at| at <= now) {
-            machine.handle_timeout(now);
-            busy = true;
-        }
-        busy |= self.carry_out(id, &mut task);
-        let sockets: Vec<u32> = task.sockets.keys().copied().collect();
-        for socket in sockets {
-            busy |= self.read(&mut task, SocketId(socket));
-            busy |= self.carry_out(id, &mut task);
-            busy |= self.write(&mut task, SocketId(socket));
-            busy |= self.carry_out(id, &mut task);
-        }
-        if task.machine.machine().is_done() {
-            assert!(
-                task.sockets.is_empty(),
-                "a machine ended before its sockets"
-            );
-            if let Some((server, peer)) = task.server {
-                self.hosts[server.0].peers.remove(&peer);
-            }
-            return true;
-        }
-        self.tasks[id.0] = Some(task);
-        busy
-    }
-
-    fn carry_out(&mut self, id: TaskId, task: &mut Task) -> bool {
-        let latency = self.network.latency();
-        let mut busy = false;
-        while let Some(ask) = task.machine.machine().poll_ask(self.now) {
-            busy = true;
-            match ask {
-                Ask::Resolve { query, host, port } => {
-                    let result = match self.names.get(&host) {
-                        // The resolver hangs.
-                        Some(addrs) if addrs.is_empty() => continue,
-                        Some(addrs) => Ok(addrs
-                            .iter()
-                            .map(|addr| SocketAddr::new(addr.ip(), port))
-                            .collect()),
-                        None => Err("no such name".to_owned()),
-                    };
-                    let told = Told::Resolved { query, result };
-                    self.at(self.now + latency, Later::Tell(id, told));
-                }
-                Ask::ReadToken { query } => {
-                    let result = task.token.clone();
-                    self.at(self.now, Later::Tell(id, Told::Token { query, result }));
-                }
-                Ask::Connect { socket, addr } => {
-                    self.serial += 1;
-                    let serial = self.serial;
-                    let new = Socket {
-                        serial,
-                        end: None,
-                        reading: false,
-                        writing: false,
-                    };
-                    let old = task.sockets.insert(socket.0, new);
-                    assert!(old.is_none(), "{socket:?} was used again before it ended");
-                    let syn = Later::Syn {
-                        task: id,
-                        socket,
-                        serial,
-                        addr,
-                    };
-                    self.at(self.now + latency, syn);
-                }
-                Ask::WantRead(socket) => task.socket(socket).reading = true,
-                Ask::WantWrite(socket) => task.socket(socket).writing = true,
-                Ask::Shutdown(socket) => {
-                    let end = task.socket(socket).end.expect("FIN before the connection");
-                    self.network.finish(self.now, end);
-                }
-                Ask::Close(socket) => {
-                    let socket = task.sockets.remove(&socket.0).expect("a socket ends once");
-                    if let Some(end) = socket.end {
-                        self.network.close(self.now, end);
-                    }
-                }
-                Ask::Abort(socket) => {
-                    let end = task.sockets.remove(&socket.0).and_then(|socket| socket.end);
-                    if let Some(end) = end {
-                        self.network.abort(self.now, end);
-                    }
-                }
-                Ask::Notice(notice) => self.notices.push((self.now, notice)),
-            }
-        }
-        busy
-    }
-
-    fn read(&mut self, task: &mut Task, id: SocketId) -> bool {
-        let Some(socket) = task.sockets.get_mut(&id.0) else {
-            return false;
-        };
-        let (true, Some(end)) = (socket.reading, socket.end) else {
-            return false;
-        };
-        let machine = task.machine.machine();
-        let limit = machine.read_limit(id);
-        if limit == 0 {
-            socket.reading = false;
-            return false;
-        }
-        match self.network.read(self.now, end, limit) {
-            Read::Data(data) => machine.received(self.now, id, data),
-            Read::Eof => {
-                socket.reading = false;
-                machine.received_eof(self.now, id);
-            }
-            Read::Reset => {
-                socket.reading = false;
-                machine.failed(self.now, id, ErrorKind::ConnectionReset);
-            }
-            Read::Nothing => return false,
-        }
-        true
-    }
-
-    fn write(&mut self, task: &mut Task, id: SocketId) -> bool {
-        let Some(socket) = task.sockets.get_mut(&id.0) else {
-            return false;
-        };
-        let (true, Some(end)) = (socket.writing, socket.end) else {
-            return false;
-        };
-        let machine = task.machine.machine();
-        let mut slices = [IoSlice::new(&[]); 16];
-        let filled = machine.gather(self.now, id, &mut slices);
-        if filled == 0 {
-            socket.writing = false;
-            return true;
-        }
-        match self.network.write(self.now, end, &slices[..filled]) {
-            Ok(0) => false,
-            Ok(n) => {
-                machine.written(self.now, id, n);
-                true
-            }
-            Err(_) => {
-                socket.writing = false;
-                machine.failed(self.now, id, ErrorKind::BrokenPipe);
-                true
-            }
-        }
-    }
-}
-
-impl Task {
-    fn socket(&mut self, id: SocketId) -> &mut Socket {
-        self.sockets
-            .get_mut(&id.0)
-            .expect("an ask for a socket that is not there")
     }
 }
 

@@ -170,7 +170,7 @@ impl Attack {
     fn give(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(self.pieces) {
             self.session
-                .handle_input(self.now, Bytes::copy_from_slice(piece));
+                .handle_input(self.now, Bytes::copy_from_slice(piece), piece.len());
         }
     }
 
@@ -369,11 +369,12 @@ fn slices_that_pin_their_buffers_are_charged_for_them() {
     let now = Instant::from_millis(1);
     let mut session = Session::new(config.clone(), Side::Server, config.limits(), now);
     let body = [varint(0), varint(0), varint(0), varint(9), vec![0]].concat();
-    session.handle_input(now, frame(kind::OPEN, &body).into());
+    session.handle_input(now, frame(kind::OPEN, &body).into(), usize::MAX);
     for _ in 0..config.stream_credit {
         let filler = frame(0xbf, &[0; 16_000]);
         let bytes = [&[kind::DATA][..], &varint(0), &varint(1), &[9], &filler].concat();
-        session.handle_input(now, bytes.into());
+        let slab = bytes.len();
+        session.handle_input(now, bytes.into(), slab);
     }
     assert!(!session.is_closed());
     let (memory, held) = (session.memory(), config.stream_credit as usize);

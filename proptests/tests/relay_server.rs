@@ -15,7 +15,7 @@ const UPSTREAM: &str = "10.0.0.1:80";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn client_id(name: &str) -> ClientId {
-    ClientId::new(name).unwrap()
+    ClientId::new(name).expect("a client id")
 }
 
 /// A client of tunnel `a` of that name, whose upstream is a puppet on this address.

@@ -70,7 +70,7 @@ impl Bench {
 
     fn gets(&mut self, bytes: &[u8]) -> &mut Self {
         self.session
-            .handle_input(self.now, Bytes::copy_from_slice(bytes));
+            .handle_input(self.now, Bytes::copy_from_slice(bytes), bytes.len());
         self
     }
 

@@ -9,6 +9,7 @@ mod address;
 pub mod client;
 mod counters;
 mod io;
+mod leaving;
 mod notice;
 mod random;
 pub mod server;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use adit_core::{AuthFailure, ClientId, Code, SessionId, TunnelName};
+use adit_core::{AdmitError, AuthFailure, ClientId, Code, SessionId, TunnelName};
 
 use crate::address::HostPort;
 use crate::client::{AttemptError, DialError};
@@ -107,6 +107,15 @@ pub enum Notice {
         /// How long the answer is held back.
         delay: Duration,
     },
+    /// Server: a client proved itself, and there was no room for its session.
+    NotAdmitted {
+        /// Where the carrier comes from.
+        source: IpAddr,
+        /// The tunnel.
+        tunnel: Option<TunnelName>,
+        /// Why.
+        error: AdmitError,
+    },
     /// Server: a carrier came to nothing before it had a session: garbage, silence, another protocol.
     CarrierFailed {
         /// Where it comes from.
@@ -199,6 +208,7 @@ impl Notice {
             | Self::ServerGoingAway { .. } => Level::Info,
             Self::PortRefused { .. }
             | Self::AuthFailed { .. }
+            | Self::NotAdmitted { .. }
             | Self::VisitorReset { .. }
             | Self::ServiceRefused { .. }
             | Self::AttemptFailed { .. }
@@ -265,6 +275,17 @@ impl fmt::Display for Notice {
                     None => f.write_str("(none named)")?,
                 }
                 write!(f, ": {}; answered after {delay:?}", meaning(*failure))
+            }
+            Self::NotAdmitted {
+                source,
+                tunnel,
+                error,
+            } => {
+                write!(f, "{source} was not let in: {error}")?;
+                match tunnel {
+                    Some(tunnel) => write!(f, " (tunnel {tunnel})"),
+                    None => Ok(()),
+                }
             }
             Self::CarrierFailed { source, reason } => {
                 write!(f, "{source} did not become a client: {reason}")

@@ -103,7 +103,7 @@ impl ClientHandshake {
         match &mut self.state {
             State::Failed(error) => return Err(*error),
             State::Established(established) => {
-                established.session.handle_input(now, data);
+                established.session.handle_input(now, data, usize::MAX);
                 return Ok(());
             }
             State::Fetched => return Ok(()),
@@ -193,7 +193,7 @@ impl ClientHandshake {
                     if let Frame::Welcome(welcome) = Frame::parse(kind, body)? {
                         let mut established = self.welcomed(asked, welcome, &encoding, now)?;
                         // Whatever is left belongs to the session.
-                        established.session.handle_input(now, data);
+                        established.session.handle_input(now, data, usize::MAX);
                         self.state = State::Established(Box::new(established));
                         return Ok(());
                     }

@@ -17,14 +17,13 @@ impl Session {
     /// Takes bytes from the carrier, in order, cut anywhere. What the peer does wrong ends the session: it becomes
     /// [`Event::Closed`](crate::Event::Closed), and the CLOSE to send is ready.
     ///
-    /// `data` should be the whole of one read buffer: a slice of it that is kept keeps all of it alive, and its length is taken for
-    /// what that costs.
-    pub fn handle_input(&mut self, now: Instant, mut data: Bytes) {
+    /// `slab` is the size of the buffer that `data` is a slice of, in bytes: payload that is kept keeps all of it alive. What would cost more than twice its
+    /// length is copied, so an honest number bounds memory, and `usize::MAX` copies everything.
+    pub fn handle_input(&mut self, now: Instant, mut data: Bytes, slab: usize) {
         if self.closed.is_some() || data.is_empty() {
             return;
         }
         self.liveness.received(now);
-        let slab = data.len();
         while self.closed.is_none() {
             let handled = match self.decoder.decode(&mut data) {
                 Ok(None) => return,

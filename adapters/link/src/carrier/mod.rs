@@ -22,7 +22,7 @@ use crate::{
     limits::LinkConfig,
     output::Output,
     setup::{ClientSetup, ServerSetup},
-    tls::Tls,
+    tls::{RECORD_MAX, Tls},
 };
 
 /// One end of a carrier. The [crate's page](crate) says how to drive it.
@@ -283,6 +283,15 @@ impl Carrier {
         payload
     }
 
+    /// The largest buffer, in bytes, that a slice of payload may keep alive: a TLS record has its own;
+    /// without TLS it is the buffer that was read into.
+    pub fn payload_slab(&self) -> usize {
+        match self.tls {
+            Some(_) => RECORD_MAX,
+            None => self.config.read_size,
+        }
+    }
+
     // What to send.
 
     /// How many bytes of frames may be sent now. 0 before [`CarrierEvent::Ready`], after the end, and
@@ -358,13 +367,15 @@ impl Carrier {
         let Some(tls) = &mut self.tls else {
             return self.pass_on(now, data);
         };
-        let mut plain = BytesMut::with_capacity(data.len());
-        let result = tls.read(phase, &data, &mut plain);
+        let mut plain = Vec::new();
+        let result = tls.read(phase, &data, |record| plain.push(record));
         let is_closed = tls.is_closed();
         if !tls.is_handshaking() {
             self.begin_after_tls()?;
             // What came in front of an error still counts.
-            self.pass_on(now, plain)?;
+            for record in plain {
+                self.pass_on(now, record)?;
+            }
         }
         result?;
         if is_closed {

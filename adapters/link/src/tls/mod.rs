@@ -92,12 +92,13 @@ impl Tls {
         }
     }
 
-    /// Takes bytes from the wire, appends what they held to `plain`. The phase is for the error.
+    /// Takes bytes from the wire, hands each record's plaintext to `take`, in a buffer of its own: a
+    /// slice that is kept then keeps no other record alive. The phase is for the error.
     pub(crate) fn read(
         &mut self,
         phase: Phase,
         mut wire: &[u8],
-        plain: &mut BytesMut,
+        mut take: impl FnMut(BytesMut),
     ) -> Result<(), LinkError> {
         while !wire.is_empty() && !self.closed {
             let failed = |error: &dyn std::fmt::Display| LinkError::tls(phase, error);
@@ -111,13 +112,13 @@ impl Tls {
                 .connection
                 .process_new_packets()
                 .map_err(|error| failed(&error));
-            self.take_plain(plain);
+            self.take_plain(&mut take);
             self.closed |= state?.peer_has_closed() || taken == 0;
         }
         Ok(())
     }
 
-    fn take_plain(&mut self, plain: &mut BytesMut) {
+    fn take_plain(&mut self, take: &mut impl FnMut(BytesMut)) {
         let mut reader = self.connection.reader();
         // An error says that there is nothing more for now, or for good.
         while let Ok(chunk) = reader.fill_buf() {
@@ -125,7 +126,7 @@ impl Tls {
             if len == 0 {
                 break;
             }
-            plain.extend_from_slice(chunk);
+            take(BytesMut::from(chunk));
             reader.consume(len);
         }
     }

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use adit_core::{
@@ -14,45 +13,29 @@ use adit_core::{
 use adit_link::{Carrier, CarrierEvent};
 use bytes::{Bytes, BytesMut};
 
+use super::Shared;
 use super::attempt::AttemptError;
-use super::dial::{Dial, Step};
-use super::proxy::Asking;
-use super::{Query, Role, Shared};
-use crate::address::HostPort;
+use super::reach::{Found, Reach, Way};
 use crate::counters::Count;
 use crate::io::{Ask, SocketId};
+use crate::leaving::Leaving;
 use crate::notice::Notice;
 use crate::streams::Streams;
 use crate::wire::Wire;
 
 /// One way to the server.
 pub(super) struct Line {
-    key: usize,
     pub(super) phase: Phase,
     /// The carrier, once there is a connection for it.
     pub(super) wire: Option<Wire>,
-    /// When reaching the server, or the proxy's answer, has taken too long.
-    deadline: Option<Instant>,
     certificate_problem: Option<String>,
     /// What the client has to be told.
     pub(super) news: Option<News>,
 }
 
 pub(super) enum Phase {
-    /// The token is being read.
-    Token { query: u32 },
-    /// The server, or the proxy before it, is being dialled.
-    Dialling {
-        token: Token,
-        dial: Dial,
-        query: Option<u32>,
-    },
-    /// The proxy is asked for a way through.
-    Asking {
-        token: Token,
-        asking: Asking,
-        socket: SocketId,
-    },
+    /// A connection to the server is being made.
+    Reaching(Box<Reach>),
     /// TLS and HTTP.
     Linking { token: Token },
     /// The handshake of Adit.
@@ -69,6 +52,7 @@ pub(super) struct Relaying {
     pub(super) streams: Streams,
     /// Streams whose upstream is being dialled, and the dial.
     pub(super) dials: HashMap<StreamId, usize>,
+    leaving: Leaving,
     since: Instant,
     /// No service was accepted: the session is of no use.
     useless: bool,
@@ -89,165 +73,59 @@ pub(super) enum News {
 }
 
 impl Line {
-    /// Begins with the token.
+    /// Begins to reach the server.
     pub(super) fn new(now: Instant, key: usize, shared: &mut Shared) -> Self {
-        let query = shared.query(Query::Token(key));
-        shared.sockets.ask(Ask::ReadToken { query });
         Self {
-            key,
-            phase: Phase::Token { query },
+            phase: Phase::Reaching(Box::new(Reach::new(now, key, shared))),
             wire: None,
-            deadline: Some(now + shared.config.connect_timeout),
             certificate_problem: None,
             news: None,
         }
     }
 
-    /// The token was read: on to the server.
-    pub(super) fn handle_token(
+    /// What reaching the server has come to by a `step`.
+    pub(super) fn reach(
         &mut self,
         now: Instant,
-        result: Result<Token, String>,
-        rotate: usize,
         shared: &mut Shared,
+        step: impl FnOnce(&mut Reach, &mut Shared) -> Found,
     ) {
-        if !matches!(self.phase, Phase::Token { .. }) {
+        let Phase::Reaching(reach) = &mut self.phase else {
             return;
-        }
-        match result {
-            Ok(token) => {
-                let limit = shared.config.connect_timeout;
-                let dial = Dial::new(now, first_hop(shared), limit, rotate);
-                self.deadline = None;
-                self.phase = Phase::Dialling {
-                    token,
-                    dial,
-                    query: None,
-                };
-                self.dial(now, shared);
-            }
-            Err(reason) => self.fail(now, AttemptError::Token(reason), shared),
-        }
-    }
-
-    pub(super) fn handle_resolved(
-        &mut self,
-        now: Instant,
-        result: Result<Vec<SocketAddr>, String>,
-        shared: &mut Shared,
-    ) {
-        if let Phase::Dialling { dial, query, .. } = &mut self.phase {
-            *query = None;
-            dial.resolved(result);
-            self.dial(now, shared);
-        }
-    }
-
-    pub(super) fn handle_connect_failed(
-        &mut self,
-        now: Instant,
-        socket: SocketId,
-        kind: ErrorKind,
-        shared: &mut Shared,
-    ) {
-        shared.sockets.abort(socket);
-        if let Phase::Dialling { dial, .. } = &mut self.phase {
-            dial.failed(now, socket, kind);
-            self.dial(now, shared);
-        }
-    }
-
-    /// Does what dialling the server wants done now.
-    fn dial(&mut self, now: Instant, shared: &mut Shared) {
-        let limit = shared.config.connect_timeout;
-        while let Phase::Dialling { dial, query, .. } = &mut self.phase {
-            match dial.next(now, limit) {
-                None => return,
-                Some(Step::Resolve(target)) => {
-                    *query = Some(shared.resolve(Query::Server(self.key), target));
-                }
-                Some(Step::Connect(addr)) => {
-                    if let Some(socket) = shared.connect(Role::Reaching(self.key), addr) {
-                        dial.started(socket);
-                    }
-                }
-                Some(Step::Failed(error)) => {
-                    let host = first_hop(shared);
-                    self.fail(now, AttemptError::Connect { host, error }, shared);
-                }
-            }
-        }
-    }
-
-    /// A connection to the server, or to the proxy before it.
-    pub(super) fn handle_connected(&mut self, now: Instant, socket: SocketId, shared: &mut Shared) {
-        let nothing = Phase::Over(None);
-        let (token, mut dial, query) = match std::mem::replace(&mut self.phase, nothing) {
-            Phase::Dialling { token, dial, query } => (token, dial, query),
-            other => {
-                self.phase = other;
-                return shared.sockets.abort(socket);
-            }
         };
-        if let Some(query) = query {
-            shared.queries.remove(&query);
-        }
-        for attempt in dial.take_attempts() {
-            if attempt != socket {
-                shared.sockets.abort(attempt);
-            }
-        }
-        if let Some(role) = shared.sockets.role_mut(socket) {
-            *role = Role::Carrier(self.key);
-        }
-        shared.sockets.want_read(socket);
-        shared.tally.add(Count::Carriers, 1);
-        shared.tally.add(Count::CarriersTotal, 1);
-        match &shared.config.proxy {
-            Some(proxy) => {
-                let asking = Asking::new(proxy, &shared.config.server);
-                self.deadline = Some(now + shared.config.connect_timeout);
-                self.phase = Phase::Asking {
-                    token,
-                    asking,
-                    socket,
-                };
-            }
-            None => self.link(now, socket, token, shared),
+        match step(reach, shared) {
+            Ok(Some(way)) => self.link(now, way, shared),
+            Ok(None) => {}
+            Err(error) => self.fail(now, error, shared),
         }
     }
 
     /// The connection reaches the server: TLS, HTTP, WebSocket.
-    fn link(&mut self, now: Instant, socket: SocketId, token: Token, shared: &mut Shared) {
-        self.deadline = None;
-        let seed = shared.seeds.next();
-        match Carrier::client(shared.config.carrier.clone(), seed, now) {
-            Ok(carrier) => {
-                self.wire = Some(Wire::new(carrier, socket));
-                self.phase = Phase::Linking { token };
-                self.handle_carrier(now, shared);
-            }
+    fn link(&mut self, now: Instant, way: Way, shared: &mut Shared) {
+        let Way {
+            token,
+            socket,
+            said,
+        } = way;
+        self.phase = Phase::Linking { token };
+        match Carrier::client(shared.config.carrier.clone(), shared.seeds.next(), now) {
+            Ok(carrier) => self.wire = Some(Wire::new(carrier, socket)),
             Err(error) => {
-                self.close_unlinked(socket, shared);
-                self.fail(now, AttemptError::Link(error), shared);
+                shared.tally.less(Count::Carriers);
+                shared.sockets.abort(socket);
+                return self.fail(now, AttemptError::Link(error), shared);
             }
         }
-    }
-
-    fn close_unlinked(&self, socket: SocketId, shared: &mut Shared) {
-        shared.tally.less(Count::Carriers);
-        shared.sockets.abort(socket);
+        self.handle_carrier(now, shared);
+        if !said.is_empty() {
+            self.received(now, said, shared);
+        }
     }
 
     /// Bytes from the server, or from the proxy before it.
     pub(super) fn received(&mut self, now: Instant, data: BytesMut, shared: &mut Shared) {
-        if let Phase::Asking { asking, .. } = &mut self.phase {
-            match asking.handle_input(&data) {
-                Ok(None) => {}
-                Ok(Some(rest)) => self.handle_way_through(now, rest, shared),
-                Err(error) => self.fail(now, proxy_error(error, shared), shared),
-            }
-            return;
+        if matches!(self.phase, Phase::Reaching(_)) {
+            return self.reach(now, shared, |reach, shared| reach.received(&data, shared));
         }
         let Some(wire) = self.wire.as_mut().filter(|wire| wire.is_open()) else {
             return;
@@ -259,25 +137,15 @@ impl Line {
         }
     }
 
-    fn handle_way_through(&mut self, now: Instant, rest: BytesMut, shared: &mut Shared) {
-        match std::mem::replace(&mut self.phase, Phase::Over(None)) {
-            Phase::Asking { token, socket, .. } => self.link(now, socket, token, shared),
-            other => self.phase = other,
-        }
-        if !rest.is_empty() {
-            self.received(now, rest, shared);
-        }
-    }
-
     pub(super) fn received_eof(&mut self, now: Instant, shared: &mut Shared) {
-        if let Some(wire) = &mut self.wire {
-            wire.handle_eof(&mut shared.sockets);
-            if wire.is_open() {
-                wire.carrier.handle_eof(now);
-                self.handle_carrier(now, shared);
-            }
-        } else {
-            self.fail(now, proxy_error(super::ProxyError::Closed, shared), shared);
+        if matches!(self.phase, Phase::Reaching(_)) {
+            return self.reach(now, shared, |reach, shared| reach.received_eof(shared));
+        }
+        let Some(wire) = &mut self.wire else { return };
+        wire.handle_eof(&mut shared.sockets);
+        if wire.is_open() {
+            wire.carrier.handle_eof(now);
+            self.handle_carrier(now, shared);
         }
     }
 
@@ -309,18 +177,17 @@ impl Line {
     }
 
     fn read_payload(&mut self, now: Instant, shared: &mut Shared) {
-        while let Some(data) = self
-            .wire
-            .as_mut()
-            .and_then(|wire| wire.carrier.poll_payload())
+        while let Some(wire) = &mut self.wire
+            && let Some(data) = wire.carrier.poll_payload()
         {
-            self.handle_payload(now, data, shared);
+            let slab = wire.carrier.payload_slab();
+            self.handle_payload(now, data, slab, shared);
         }
     }
 
-    fn handle_payload(&mut self, now: Instant, data: Bytes, shared: &mut Shared) {
+    fn handle_payload(&mut self, now: Instant, data: Bytes, slab: usize, shared: &mut Shared) {
         match &mut self.phase {
-            Phase::Open(relaying) => relaying.session.handle_input(now, data),
+            Phase::Open(relaying) => relaying.session.handle_input(now, data, slab),
             Phase::Greeting(handshake) => match handshake.handle_input(now, data) {
                 Ok(()) => self.open_if_established(now, shared),
                 Err(error) => self.fail_handshake(now, error, shared),
@@ -393,6 +260,7 @@ impl Line {
             session,
             streams: Streams::new(shared.tally.clone()),
             dials: HashMap::new(),
+            leaving: Leaving::default(),
             since: now,
             useless,
         }));
@@ -450,22 +318,8 @@ impl Line {
 
     /// Ends whatever is under way, and lets the carrier run out.
     fn over(&mut self, now: Instant, shared: &mut Shared) {
-        self.deadline = None;
         match std::mem::replace(&mut self.phase, Phase::Over(None)) {
-            Phase::Token { query } => {
-                shared.queries.remove(&query);
-            }
-            Phase::Dialling {
-                mut dial, query, ..
-            } => {
-                if let Some(query) = query {
-                    shared.queries.remove(&query);
-                }
-                dial.take_attempts()
-                    .into_iter()
-                    .for_each(|socket| shared.sockets.abort(socket));
-            }
-            Phase::Asking { socket, .. } => self.close_unlinked(socket, shared),
+            Phase::Reaching(mut reach) => reach.give_up(shared),
             Phase::Open(mut relaying) => {
                 relaying.streams.abort_all(&mut shared.sockets);
                 shared.cancelled.extend(relaying.dials.into_values());
@@ -490,7 +344,12 @@ impl Line {
     /// Lets running streams finish and takes no new ones; without a session, ends.
     pub(super) fn drain(&mut self, now: Instant, shared: &mut Shared) {
         match &mut self.phase {
-            Phase::Open(relaying) => relaying.session.go_away(now, Duration::ZERO),
+            Phase::Open(relaying) => {
+                let Relaying {
+                    session, leaving, ..
+                } = &mut **relaying;
+                leaving.begin(now, Code::DONE, Duration::ZERO, session);
+            }
             _ => self.over(now, shared),
         }
     }
@@ -500,15 +359,16 @@ impl Line {
         let Phase::Open(relaying) = &mut self.phase else {
             return false;
         };
-        let Some(event) = relaying.session.poll_event() else {
-            return false;
-        };
         let Relaying {
             session,
             streams,
             dials,
+            leaving,
             ..
         } = &mut **relaying;
+        let Some(event) = session.poll_event() else {
+            return leaving.settle(now, session);
+        };
         let sockets = &mut shared.sockets;
         match event {
             Event::Opened { id, open } => {
@@ -521,8 +381,11 @@ impl Line {
                 streams.handle_reset(id, code, session, sockets);
                 self.news = dials.remove(&id).map(|dial| News::Cancelled { dial });
             }
-            Event::GoAway { retry_after } => self.news = Some(News::GoingAway { retry_after }),
-            Event::Drained => session.close(now, Code::DONE),
+            Event::GoAway { retry_after } => {
+                leaving.handle_go_away(now);
+                self.news = Some(News::GoingAway { retry_after });
+            }
+            Event::Drained => leaving.handle_drained(now),
             Event::Closed(error) => {
                 let lived = if relaying.useless {
                     Duration::ZERO
@@ -550,7 +413,10 @@ impl Line {
     /// Whether the carrier's socket should be written to, and which it is. `stirred`: the session may have something new to send.
     pub(super) fn wants_write(&self, stirred: bool) -> Option<SocketId> {
         match (&self.phase, &self.wire) {
-            (Phase::Asking { asking, socket, .. }, _) => asking.has_output().then_some(*socket),
+            (Phase::Reaching(reach), _) => {
+                let (asking, socket) = reach.asking()?;
+                asking.has_output().then_some(socket)
+            }
             (phase, Some(wire)) => {
                 let open = matches!(phase, Phase::Open(_));
                 wire.wants_write(open && stirred).then_some(wire.socket)
@@ -571,7 +437,9 @@ impl Line {
 
     pub(super) fn read_limit(&self) -> usize {
         match (&self.phase, &self.wire) {
-            (Phase::Asking { asking, .. }, _) => asking.read_limit(),
+            (Phase::Reaching(reach), _) => {
+                reach.asking().map_or(0, |(asking, _)| asking.read_limit())
+            }
             (_, Some(wire)) => wire.carrier.read_limit(),
             _ => 0,
         }
@@ -579,7 +447,7 @@ impl Line {
 
     pub(super) fn written(&mut self, n: usize) {
         match (&mut self.phase, &mut self.wire) {
-            (Phase::Asking { asking, .. }, _) => asking.written(n),
+            (Phase::Reaching(reach), _) => reach.written(n),
             (_, Some(wire)) => wire.carrier.written(n),
             _ => {}
         }
@@ -587,18 +455,30 @@ impl Line {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let phase = match &self.phase {
-            Phase::Dialling { dial, .. } => dial.poll_timeout(),
+            Phase::Reaching(reach) => reach.poll_timeout(),
             Phase::Greeting(handshake) => handshake.poll_timeout(),
-            Phase::Open(relaying) => relaying.session.poll_timeout(),
-            _ => None,
+            Phase::Open(relaying) => {
+                let leaving = relaying.leaving.poll_timeout();
+                relaying
+                    .session
+                    .poll_timeout()
+                    .into_iter()
+                    .chain(leaving)
+                    .min()
+            }
+            Phase::Linking { .. } | Phase::Over(_) => None,
         };
-        let wire = self.wire.as_ref().and_then(Wire::poll_timeout);
-        [phase, wire, self.deadline].into_iter().flatten().min()
+        phase
+            .into_iter()
+            .chain(self.wire.as_ref().and_then(Wire::poll_timeout))
+            .min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, shared: &mut Shared) {
+        self.reach(now, shared, |reach, shared| {
+            reach.handle_timeout(now, shared)
+        });
         match &mut self.phase {
-            Phase::Dialling { .. } => self.dial(now, shared),
             Phase::Greeting(handshake) => {
                 if let Err(error) = handshake.handle_timeout(now) {
                     self.fail_handshake(now, error, shared);
@@ -612,34 +492,12 @@ impl Line {
         {
             self.fail(now, AttemptError::Link(error), shared);
         }
-        if self.deadline.is_some_and(|deadline| now >= deadline) {
-            let error = match self.phase {
-                Phase::Asking { .. } => proxy_error(super::ProxyError::Silent, shared),
-                _ => AttemptError::Token("it was not read in time".to_owned()),
-            };
-            self.fail(now, error, shared);
-        }
     }
 
     /// Whether nothing is left of the line.
     pub(super) fn is_done(&self) -> bool {
         let over = matches!(self.phase, Phase::Over(_));
         over && self.news.is_none() && self.wire.as_ref().is_none_or(Wire::is_ended)
-    }
-}
-
-/// Where the first connection goes: to the proxy, if there is one.
-fn first_hop(shared: &Shared) -> HostPort {
-    match &shared.config.proxy {
-        Some(proxy) => proxy.at.clone(),
-        None => shared.config.server.clone(),
-    }
-}
-
-fn proxy_error(error: super::ProxyError, shared: &Shared) -> AttemptError {
-    AttemptError::Proxy {
-        proxy: first_hop(shared),
-        error,
     }
 }
 

@@ -8,6 +8,7 @@
 //! wake-ups.
 
 mod config;
+mod greeting;
 mod peer;
 mod penalties;
 mod ports;

@@ -2,29 +2,22 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use adit_core::{
-    AuthFailure, Code, Grant, HandshakeError, HandshakeEvent, Instant, Request, ServerFacts,
-    ServerHandshake, Session, SessionError, StreamId, TunnelName,
-};
+use adit_core::{Code, HandshakeError, Instant, Session, SessionError, StreamId};
 use adit_link::{Carrier, CarrierEvent};
 use bytes::{Bytes, BytesMut};
 
-use super::ports::{Answer, Outcome};
+use super::greeting::{Greeting, RETRY_AFTER};
 use super::serving::{Role, Serving};
 use super::table::Pulse;
 use super::{ListenerId, PeerId, Shared};
 use crate::counters::Count;
 use crate::io::{Ask, Machine, SocketId, Told};
-use crate::notice::{Notice, Who};
+use crate::notice::Notice;
 use crate::sockets::Sockets;
 use crate::wire::Wire;
-
-/// When a client that is refused for a passing reason is told to come back.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One carrier of a server, from its first byte to its last. A [`Machine`].
 pub struct Peer {
@@ -52,20 +45,6 @@ enum Phase {
     Open(Box<Serving>),
     /// Nothing any more, but for the last frames of a session that ended.
     Over(Option<Box<Session>>),
-}
-
-struct Greeting {
-    handshake: ServerHandshake,
-    source: IpAddr,
-    tunnel: Option<TunnelName>,
-    asked: Option<Asked>,
-}
-
-/// A client that proved itself and waits for its ports.
-struct Asked {
-    request: Request,
-    /// In the order of the request's services.
-    answers: Vec<Answer>,
 }
 
 impl Peer {
@@ -118,7 +97,10 @@ impl Peer {
             self.wire.cut(&mut self.sockets);
             return self.over();
         }
-        self.take_outcomes(now, mail.ports);
+        if let Phase::Greeting(greeting) = &mut self.phase {
+            let serving = greeting.handle_listening(now, mail.ports, &mut self.sockets);
+            self.serve(serving);
+        }
         if let Some(until) = mail.drain {
             self.drain(now, until);
         }
@@ -253,204 +235,43 @@ impl Peer {
 
     fn handle_payload(&mut self, now: Instant, data: Bytes) {
         match &mut self.phase {
-            Phase::Open(serving) => serving.session.handle_input(now, data),
-            Phase::Greeting(greeting) => match greeting.handshake.handle_input(now, data) {
-                Ok(()) => self.handle_handshake(now),
-                Err(error) => self.fail(now, &error),
-            },
+            Phase::Open(serving) => {
+                let slab = self.wire.carrier.payload_slab();
+                serving.session.handle_input(now, data, slab);
+            }
+            Phase::Greeting(greeting) => {
+                match greeting.handle_input(now, data, &mut self.sockets) {
+                    Ok(serving) => self.serve(serving),
+                    Err(error) => self.fail(now, &error),
+                }
+            }
             Phase::Linking | Phase::Over(_) => {}
         }
     }
 
     /// The carrier is ready: the server speaks first.
     fn greet(&mut self, now: Instant, ready: &adit_link::Ready) {
-        let config = &self.shared.config;
-        let facts = ServerFacts {
-            exporter: ready.facts.exporter,
-            tls_here: ready.facts.tls,
-            binding: ready.facts.tls && config.channel_binding,
-            server_name: config.server_name.clone(),
-            software: config.software.clone(),
-        };
         let source = ready.source.unwrap_or(self.from.ip());
-        match self.shared.with(|table| table.greet(now, facts)) {
-            Ok(mut handshake) => {
-                handshake.count_from(self.accepted);
-                let greeting = Greeting {
-                    handshake,
-                    source,
-                    tunnel: None,
-                    asked: None,
-                };
-                self.phase = Phase::Greeting(Box::new(greeting));
-            }
+        let greeting = Greeting::new(
+            now,
+            self.shared.clone(),
+            self.id,
+            self.pulse.clone(),
+            source,
+            &ready.facts,
+            self.accepted,
+        );
+        match greeting {
+            Ok(greeting) => self.phase = Phase::Greeting(Box::new(greeting)),
             Err(limit) => self.fail(now, &limit),
         }
     }
 
-    fn handle_handshake(&mut self, now: Instant) {
-        while let Phase::Greeting(greeting) = &mut self.phase {
-            match greeting.handshake.poll_event() {
-                Some(HandshakeEvent::Authenticate { tunnel }) => {
-                    let found = self.shared.with(|table| table.find(&tunnel));
-                    greeting
-                        .handshake
-                        .authenticate(now, found.as_ref().map(|t| &t.verifier));
-                    greeting.tunnel = Some(tunnel);
-                }
-                Some(HandshakeEvent::Failed(failure)) => self.auth_failed(now, failure),
-                Some(HandshakeEvent::Admit(request)) => self.authenticated(now, request),
-                None => return,
-            }
-        }
-    }
-
-    /// The client did not prove itself. The answer to a wrong proof is held back.
-    fn auth_failed(&mut self, now: Instant, failure: AuthFailure) {
-        let Phase::Greeting(greeting) = &mut self.phase else {
-            return;
-        };
-        let tunnel = greeting.tunnel.clone();
-        let mut delay = Duration::ZERO;
-        if failure.is_wrong_proof() {
-            let source = greeting.source;
-            delay = self
-                .shared
-                .with(|table| table.failed(now, source, tunnel.clone()));
-            greeting.handshake.answer_after(now + delay);
-            self.deadline = self.deadline.max(Some(now + delay + RETRY_AFTER));
-        }
-        self.pulse.tally.add(Count::AuthFailures, 1);
-        self.sockets.ask(Ask::Notice(Notice::AuthFailed {
-            source: greeting.source,
-            tunnel,
-            failure,
-            delay,
-        }));
-    }
-
-    /// The client proved itself: ask for its ports.
-    fn authenticated(&mut self, now: Instant, request: Request) {
-        let Phase::Greeting(greeting) = &mut self.phase else {
-            return;
-        };
-        let services_max = self.shared.config.services_max;
-        let answers = self
-            .shared
-            .with(|table| table.authenticated(self.id, &request, services_max));
-        greeting.asked = Some(Asked { request, answers });
-        self.admit_if_answered(now);
-    }
-
-    /// Results of the listens that this peer waits for.
-    fn take_outcomes(&mut self, now: Instant, outcomes: Vec<Outcome>) {
-        if outcomes.is_empty() {
-            return;
-        }
-        let Phase::Greeting(greeting) = &mut self.phase else {
-            return;
-        };
-        let Some(asked) = &mut greeting.asked else {
-            return;
-        };
-        for outcome in outcomes {
-            let waits = |answer: &&mut Answer| {
-                matches!(answer, Answer::Waiting(listener) | Answer::Listen(listener, _)
-                    if *listener == outcome.listener)
-            };
-            if let Some(answer) = asked.answers.iter_mut().find(waits) {
-                *answer = match outcome.result {
-                    Ok(addr) => Answer::Open(outcome.listener, addr),
-                    Err((code, detail)) => Answer::Refused(code, detail),
-                };
-            }
-        }
-        self.admit_if_answered(now);
-    }
-
-    /// Once every service has its answer, makes the session.
-    fn admit_if_answered(&mut self, now: Instant) {
-        let Phase::Greeting(greeting) = &mut self.phase else {
-            return;
-        };
-        let answered = |answer: &Answer| matches!(answer, Answer::Open(..) | Answer::Refused(..));
-        let asked = match &greeting.asked {
-            Some(asked) if asked.answers.iter().all(answered) => greeting.asked.take(),
-            _ => return,
-        };
-        let Some(Asked { request, answers }) = asked else {
-            return;
-        };
-        let who = Who {
-            tunnel: request.tunnel.clone(),
-            client_id: request.client_id.clone(),
-            source: greeting.source,
-        };
-        let mut grants = Vec::with_capacity(answers.len());
-        let mut services = Vec::new();
-        let mut refused = Vec::new();
-        for (service, answer) in request.services.iter().zip(answers) {
-            let result = match answer {
-                Answer::Open(listener, addr) => {
-                    services.push((listener, service.id));
-                    Ok(addr.to_string())
-                }
-                Answer::Refused(code, detail) => {
-                    let (who, asked) = (who.clone(), service.address.clone());
-                    refused.push(Notice::PortRefused {
-                        who,
-                        asked,
-                        code,
-                        detail,
-                    });
-                    Err(code)
-                }
-                // Not reached: all are answered.
-                Answer::Waiting(_) | Answer::Listen(..) => Err(Code::BIND_FAILED),
-            };
-            grants.push(Grant {
-                id: service.id,
-                result,
-            });
-        }
-        let handshake = &mut greeting.handshake;
-        let admitted = self
-            .shared
-            .with(|table| table.admit(now, self.id, handshake, &request, grants));
-        match admitted {
-            Ok((established, drain)) => {
-                self.deadline = None;
-                self.sockets.ask(Ask::Notice(Notice::SessionOpened {
-                    who: who.clone(),
-                    session: established.id,
-                    software: request.software,
-                    bound: request.bound,
-                }));
-                self.pulse
-                    .tally
-                    .add(Count::ServicesRefused, refused.len() as u64);
-                refused
-                    .into_iter()
-                    .for_each(|notice| self.sockets.ask(Ask::Notice(notice)));
-                let mut serving = Serving::new(
-                    established.session,
-                    who,
-                    services,
-                    self.pulse.clone(),
-                    self.shared.config.core.clone(),
-                );
-                if let Some(until) = drain {
-                    serving.drain(now, until, RETRY_AFTER);
-                }
-                self.phase = Phase::Open(Box::new(serving));
-            }
-            Err(error) => {
-                handshake.refuse(now, Code::BUSY, RETRY_AFTER);
-                self.sockets.ask(Ask::Notice(Notice::CarrierFailed {
-                    source: self.from,
-                    reason: error.to_string(),
-                }));
-            }
+    /// Follows a client that was let in.
+    fn serve(&mut self, serving: Option<Serving>) {
+        if let Some(serving) = serving {
+            self.deadline = None;
+            self.phase = Phase::Open(Box::new(serving));
         }
     }
 
@@ -460,7 +281,7 @@ impl Peer {
             return false;
         };
         let Some(event) = serving.session.poll_event() else {
-            return false;
+            return serving.settle(now);
         };
         serving.handle_event(now, event, &mut self.sockets);
         if serving.leaves_ports() {
@@ -637,6 +458,8 @@ impl Machine for Peer {
             Phase::Greeting(greeting) => {
                 if let Err(error) = greeting.handshake.handle_timeout(now) {
                     self.fail(now, &error);
+                } else if let Some(at) = greeting.answer_at() {
+                    self.deadline = self.deadline.max(Some(at + RETRY_AFTER));
                 }
             }
             Phase::Open(serving) => serving.handle_timeout(now),

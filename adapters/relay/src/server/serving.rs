@@ -12,6 +12,7 @@ use adit_core::{
 use super::ListenerId;
 use super::table::Pulse;
 use crate::io::{Ask, SocketId};
+use crate::leaving::Leaving;
 use crate::notice::{Notice, Who};
 use crate::sockets::Sockets;
 use crate::streams::Streams;
@@ -35,6 +36,7 @@ pub(super) struct Serving {
     config: Arc<Config>,
     /// A new instance of the same client came: this one is replaced then, unless a byte arrives.
     challenged_until: Option<Instant>,
+    leaving: Leaving,
     /// The server drains: the session ends then, whatever still runs.
     drained_at: Option<Instant>,
     leaves_ports: bool,
@@ -59,6 +61,7 @@ impl Serving {
             pulse,
             config,
             challenged_until: None,
+            leaving: Leaving::default(),
             drained_at: None,
             leaves_ports: false,
             ended: None,
@@ -118,7 +121,8 @@ impl Serving {
     /// No new streams; the end at the latest at `until`.
     pub(super) fn drain(&mut self, now: Instant, until: Instant, retry_after: Duration) {
         if self.drained_at.is_none() {
-            self.session.go_away(now, retry_after);
+            self.leaving
+                .begin(now, Code::SHUTDOWN, retry_after, &mut self.session);
         }
         self.drained_at = Some(self.drained_at.map_or(until, |earlier| earlier.min(until)));
     }
@@ -145,10 +149,18 @@ impl Serving {
                 self.streams
                     .handle_reset(id, code, &mut self.session, sockets);
             }
-            Event::GoAway { .. } => self.leaves_ports = true,
-            Event::Drained => session.close(now, Code::SHUTDOWN),
+            Event::GoAway { .. } => {
+                self.leaving.handle_go_away(now);
+                self.leaves_ports = true;
+            }
+            Event::Drained => self.leaving.handle_drained(now),
             Event::Closed(error) => self.ended = Some(error),
         }
+    }
+
+    /// Does what the end of the session asks for now. Whether that was anything.
+    pub(super) fn settle(&mut self, now: Instant) -> bool {
+        self.leaving.settle(now, &mut self.session)
     }
 
     /// Why a visitor was reset, unless the upstream did just that.
@@ -181,6 +193,7 @@ impl Serving {
             self.silent_at(),
             self.challenged_until,
             self.drained_at,
+            self.leaving.poll_timeout(),
         ]
         .into_iter()
         .flatten()
