@@ -2,7 +2,7 @@
 //!
 //! [`serve`] and [`run_client`] do what the machines of `adit-relay` ask for, and decide nothing
 //! themselves: one task for each carrier, which owns all sockets of that carrier's session and finds
-//! the ready ones in constant time.
+//! the ready ones in constant time. [`session`] is for programs of their own.
 
 mod answers;
 mod client;
@@ -12,6 +12,7 @@ mod env;
 mod options;
 mod ready;
 mod server;
+pub mod session;
 mod sockets;
 
 pub use answers::serve_answers;

@@ -1,0 +1,129 @@
+//! The handle of a session.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_core::{Code, Open, OpenError, ServiceId, ServiceKind, SessionError};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::shared::{Shared, Waiting};
+use super::stream::Stream;
+use super::task::Task;
+use crate::clock::Clock;
+
+/// A session, either side of it. Both sides may open streams.
+///
+/// When it is dropped, streams that are open run on; no new ones are taken, and after the last of them the session ends.
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+impl Session {
+    /// Runs a session in a task of its own; `ended` is called when it is over.
+    pub(super) fn start<T>(
+        io: T,
+        session: adit_core::Session,
+        clock: Clock,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let shared = Arc::new(Shared::new(session, clock));
+        let task = Task::new(io, Arc::clone(&shared));
+        tokio::spawn(async move {
+            task.await;
+            ended();
+        });
+        Self { shared }
+    }
+
+    /// Opens a stream, which may be written to at once.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: the peer's limit of streams is reached, or the session ends.
+    pub fn open(&self) -> Result<Stream, OpenError> {
+        self.open_to(Open {
+            kind: ServiceKind::Tcp,
+            service: ServiceId(0),
+            visitor: None,
+            dialled: None,
+        })
+    }
+
+    /// Opens a stream and says what it should lead to.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn open_to(&self, open: Open) -> Result<Stream, OpenError> {
+        let now = self.shared.clock.now();
+        let id = self.shared.with(|state| {
+            let id = state.session.open(now, open.clone())?;
+            state.streams.insert(id, Waiting::default());
+            state.wake_task();
+            Ok(id)
+        })?;
+        Ok(Stream::new(Arc::clone(&self.shared), id, open))
+    }
+
+    /// The next stream that the peer opened; `None` when the session has ended. May be dropped while it waits.
+    pub async fn accept(&self) -> Option<Stream> {
+        loop {
+            let mut opened = pin!(self.shared.opened.notified());
+            opened.as_mut().enable();
+            let (arrived, ended) = self
+                .shared
+                .with(|state| (state.arrived.pop_front(), state.ended.is_some()));
+            match arrived {
+                Some((id, open)) => return Some(Stream::new(Arc::clone(&self.shared), id, open)),
+                None if ended => return None,
+                None => opened.await,
+            }
+        }
+    }
+
+    /// Waits for the session to end, and says why it did.
+    pub async fn ended(&self) -> SessionError {
+        loop {
+            let mut opened = pin!(self.shared.opened.notified());
+            opened.as_mut().enable();
+            if let Some(error) = self.shared.with(|state| state.ended) {
+                return error;
+            }
+            opened.await;
+        }
+    }
+
+    /// Ends the session and all its streams now. The peer is told.
+    pub fn close(&self) {
+        let now = self.shared.clock.now();
+        self.shared.with(|state| {
+            state.session.close(now, Code::DONE);
+            state.wake_task();
+        });
+    }
+
+    /// The round trip that was measured last.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.shared.with(|state| state.session.rtt())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let now = self.shared.clock.now();
+        self.shared.with(|state| {
+            // Nobody can take these any more.
+            while let Some((id, _)) = state.arrived.pop_front() {
+                state.streams.remove(&id);
+                state.session.reset(id, Code::CANCELLED);
+            }
+            state.session.go_away(now, Duration::ZERO);
+            state.wake_task();
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! One stream of a session, as something to read and write.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use adit_core::{Code, Open, StreamError, StreamId};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::shared::{Shared, State};
+
+/// The most that one write takes: what is copied here would otherwise wait in the caller's buffer.
+const WRITE_MAX_BYTES: usize = 64 * 1024;
+
+/// A stream: reliable bytes in both directions, each of which ends by itself.
+///
+/// `shutdown` ends the sending direction; the peer reads to the end of it. Dropping a stream before both directions
+/// have ended resets it: the peer gets an error instead of an end.
+///
+/// Errors are [`ConnectionReset`](io::ErrorKind::ConnectionReset) when the peer reset the stream,
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) when the session ended, and [`BrokenPipe`](io::ErrorKind::BrokenPipe) for a write
+/// behind a shutdown.
+pub struct Stream {
+    shared: Arc<Shared>,
+    id: StreamId,
+    open: Open,
+}
+
+impl Stream {
+    pub(super) fn new(shared: Arc<Shared>, id: StreamId, open: Open) -> Self {
+        Self { shared, id, open }
+    }
+
+    /// What the opener said that it should lead to.
+    #[must_use]
+    pub fn target(&self) -> &Open {
+        &self.open
+    }
+
+    /// Resets the stream in both directions: the peer gets an error with this reason.
+    pub fn reset(self, code: Code) {
+        self.shared.with(|state| {
+            state.session.reset(self.id, code);
+            state.wake_task();
+        });
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let now = self.shared.clock.now();
+        self.shared.with(|state| {
+            let before = buffer.filled().len();
+            for chunk in state.session.chunks(self.id) {
+                let some = chunk.len().min(buffer.remaining());
+                if some == 0 {
+                    break;
+                }
+                buffer.put_slice(&chunk[..some]);
+            }
+            let read = buffer.filled().len() - before;
+            if read > 0 {
+                state.session.consume(now, self.id, read);
+                // Credit for the peer may be due.
+                state.wake_task();
+            }
+            if read > 0 || buffer.remaining() == 0 || state.session.is_read_finished(self.id) {
+                return Poll::Ready(Ok(()));
+            }
+            failure(state, self.id)?;
+            if let Some(stream) = state.streams.get_mut(&self.id) {
+                stream.reader = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.shared.with(|state| {
+            failure(state, self.id)?;
+            let space = state
+                .session
+                .write_space(self.id)
+                .min(data.len())
+                .min(WRITE_MAX_BYTES);
+            let mut bytes = Bytes::copy_from_slice(&data[..space]);
+            let written = state.session.write(self.id, &mut bytes).map_err(broken)?;
+            if written > 0 {
+                state.wake_task();
+            }
+            if written > 0 || data.is_empty() {
+                return Poll::Ready(Ok(written));
+            }
+            if let Some(stream) = state.streams.get_mut(&self.id) {
+                stream.writer = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+    }
+
+    /// What was written leaves by itself.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.with(|state| {
+            failure(state, self.id)?;
+            match state.session.finish(self.id) {
+                Ok(()) => state.wake_task(),
+                // Ended already; twice is no error.
+                Err(StreamError::Finished | StreamError::Unknown) => {}
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.with(|state| {
+            state.streams.remove(&self.id);
+            state.session.release(self.id);
+            state.wake_task();
+        });
+    }
+}
+
+/// Why nothing more will come of a stream.
+fn failure(state: &State, id: StreamId) -> io::Result<()> {
+    if let Some(code) = state.streams.get(&id).and_then(|stream| stream.reset) {
+        let text = format!("the other side reset the stream: {code}");
+        return Err(io::Error::new(io::ErrorKind::ConnectionReset, text));
+    }
+    match state.ended {
+        Some(error) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)),
+        None => Ok(()),
+    }
+}
+
+fn broken(error: StreamError) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, error)
+}

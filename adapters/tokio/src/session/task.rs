@@ -1,0 +1,188 @@
+//! The task of a session: moves bytes between its carrier and the core.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use adit_core::{Instant, Transmit};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::Sleep;
+
+use super::handshake::{FRAME_MAX_BYTES, READ_BYTES};
+use super::shared::Shared;
+
+/// Reads of one turn, before the runtime's other tasks get theirs.
+const READS_MAX: usize = 16;
+
+/// Runs a session until it has ended and its last frame is out. A future, to be spawned.
+pub(super) struct Task<T> {
+    io: T,
+    shared: Arc<Shared>,
+    sending: Option<Sending>,
+    /// Something was written since the last flush.
+    unflushed: bool,
+    carrier_ended: bool,
+    timer: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+/// A frame on its way into the carrier.
+struct Sending {
+    head: Bytes,
+    payload: Bytes,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Task<T> {
+    pub(super) fn new(io: T, shared: Arc<Shared>) -> Self {
+        Self {
+            io,
+            shared,
+            sending: None,
+            unflushed: false,
+            carrier_ended: false,
+            timer: None,
+        }
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.shared
+            .with(|state| state.task = Some(context.waker().clone()));
+        let more = self.read(context);
+        self.handle_events();
+        if let Poll::Ready(Err(_)) = self.write(context) {
+            self.lose_carrier();
+        }
+        self.handle_events();
+        let (ended, deadline) = self
+            .shared
+            .with(|state| (state.ended.is_some(), state.session.poll_timeout()));
+        if ended {
+            return self.finish(context);
+        }
+        if more {
+            context.waker().wake_by_ref();
+        }
+        self.wait_until(deadline, context);
+        Poll::Pending
+    }
+
+    /// Whether there may be more to read at once.
+    fn read(&mut self, context: &mut Context<'_>) -> bool {
+        for _ in 0..READS_MAX {
+            if self.carrier_ended {
+                return false;
+            }
+            let mut buffer = BytesMut::with_capacity(READ_BYTES);
+            match pin!(self.io.read_buf(&mut buffer)).poll(context) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(1..)) => {
+                    let now = self.shared.clock.now();
+                    self.shared
+                        .with(|state| state.session.handle_input(now, buffer.freeze(), READ_BYTES));
+                }
+                Poll::Ready(Ok(0) | Err(_)) => self.lose_carrier(),
+            }
+        }
+        true
+    }
+
+    fn write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.carrier_ended {
+            if self.sending.is_none() {
+                let now = self.shared.clock.now();
+                let next = |state: &mut super::shared::State| {
+                    state.session.poll_transmit(now, FRAME_MAX_BYTES)
+                };
+                self.sending = self.shared.with(next).map(Sending::from);
+            }
+            let Some(sending) = &mut self.sending else {
+                break;
+            };
+            let slices = [IoSlice::new(&sending.head), IoSlice::new(&sending.payload)];
+            match ready!(Pin::new(&mut self.io).poll_write_vectored(context, &slices))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => sending.advance(written),
+            }
+            self.unflushed = true;
+            if sending.head.is_empty() && sending.payload.is_empty() {
+                self.sending = None;
+            }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(context))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the last frames, then ends the carrier. What can't be sent now is not waited for by anybody.
+    fn finish(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Poll::Ready(Ok(())) = self.write(context) {
+            let _ = Pin::new(&mut self.io).poll_shutdown(context);
+        }
+        Poll::Ready(())
+    }
+
+    fn lose_carrier(&mut self) {
+        self.carrier_ended = true;
+        let now = self.shared.clock.now();
+        self.shared
+            .with(|state| state.session.handle_carrier_lost(now));
+    }
+
+    fn handle_events(&mut self) {
+        let now = self.shared.clock.now();
+        let news = self.shared.with(|state| {
+            if state.session.poll_timeout().is_some_and(|at| at <= now) {
+                state.session.handle_timeout(now);
+            }
+            state.handle_events()
+        });
+        if news {
+            self.shared.opened.notify_waiters();
+        }
+    }
+
+    fn wait_until(&mut self, deadline: Option<Instant>, context: &mut Context<'_>) {
+        let Some(deadline) = deadline else { return };
+        if self.timer.as_ref().is_none_or(|(at, _)| *at != deadline) {
+            let wait = (deadline - self.shared.clock.now()).max(Duration::from_millis(1));
+            self.timer = Some((deadline, Box::pin(tokio::time::sleep(wait))));
+        }
+        if let Some((_, timer)) = &mut self.timer
+            && timer.as_mut().poll(context).is_ready()
+        {
+            self.timer = None;
+            context.waker().wake_by_ref();
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Future for Task<T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_turn(context)
+    }
+}
+
+impl From<Transmit> for Sending {
+    fn from(frame: Transmit) -> Self {
+        Self {
+            head: Bytes::copy_from_slice(frame.head()),
+            payload: frame.into_payload(),
+        }
+    }
+}
+
+impl Sending {
+    fn advance(&mut self, written: usize) {
+        let of_head = written.min(self.head.len());
+        self.head.advance(of_head);
+        self.payload
+            .advance((written - of_head).min(self.payload.len()));
+    }
+}
