@@ -220,6 +220,12 @@ impl World {
         self.hosts[server.0].server.counters()
     }
 
+    /// How many carriers of a server have a task.
+    #[must_use]
+    pub fn tasks_of(&self, server: ServerId) -> usize {
+        self.hosts[server.0].peers.len()
+    }
+
     /// What a client's token file holds from now on.
     pub fn set_token(&mut self, client: TaskId, token: Result<Token, String>) {
         if let Some(task) = &mut self.tasks[client.0] {
