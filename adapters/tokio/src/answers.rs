@@ -72,3 +72,53 @@ async fn await_end(stream: &mut TcpStream) -> io::Result<()> {
     let _ = tokio::time::timeout(Duration::from_secs(1), end).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use adit_link::http::HealthOnly;
+
+    use super::*;
+
+    fn served() -> SocketAddr {
+        let listener = crate::listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(serve_answers(
+            listener,
+            Arc::new(HealthOnly),
+            Clock::start(),
+        ));
+        addr
+    }
+
+    async fn get(addr: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn requests_are_answered_and_the_connection_ends() {
+        let addr = served();
+        assert!(get(addr, "/healthz").await.starts_with("HTTP/1.1 200 "));
+        assert!(get(addr, "/else").await.starts_with("HTTP/1.1 404 "));
+    }
+
+    /// In virtual time, which passes when nothing else happens.
+    #[tokio::test(start_paused = true)]
+    async fn silent_connections_take_all_places_only_until_their_time_is_over() {
+        let addr = served();
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            silent.push(TcpStream::connect(addr).await.unwrap());
+        }
+        assert!(get(addr, "/healthz").await.starts_with("HTTP/1.1 200 "));
+        for mut stream in silent {
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        }
+    }
+}

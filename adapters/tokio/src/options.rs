@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Connections that the kernel may hold for a listener that is slow to accept.
@@ -16,18 +17,29 @@ const BACKLOG: i32 = 1024;
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const NOTSENT_LOWAT_BYTES: u32 = 128 * 1024;
 
-/// Sets up a connected socket: what is written leaves at once, and little of it waits in the kernel.
+/// How long a connection may be idle before the kernel asks the other end for a sign of life, and how
+/// often it then asks. Where there is none, the connection fails after about two minutes: a visitor
+/// whose machine is gone would otherwise keep its stream for ever.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// Sets up a connected socket: what is written leaves at once, little of it waits in the kernel, and a
+/// dead peer is noticed.
 ///
 /// A socket that refuses an option works without it, so failures are of no interest.
 pub(crate) fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
     #[cfg(any(target_os = "android", target_os = "linux"))]
     let _ = SockRef::from(stream).set_tcp_notsent_lowat(NOTSENT_LOWAT_BYTES);
 }
 
 /// Makes the closing of `stream` a reset: the peer must not mistake it for a proper end.
 pub(crate) fn reset_on_close(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// Binds a listener. A port whose last connections still linger in the kernel can be taken again.

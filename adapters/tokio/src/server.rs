@@ -80,7 +80,7 @@ impl Hub {
         let Ok(peer) = self.server.accept(self.env.clock.now(), from) else {
             return options::reset_on_close(&stream);
         };
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::new(INBOX_MAX_VISITORS));
         self.inboxes().insert(peer.id(), Arc::clone(&inbox));
         peers.spawn(run_peer(Arc::clone(self), peer, stream, inbox));
     }
@@ -181,17 +181,26 @@ struct Visitor {
 }
 
 /// What other tasks leave for a peer's task.
-#[derive(Default)]
 struct Inbox {
     board: Arc<Board>,
     visitors: Mutex<VecDeque<Visitor>>,
+    visitors_max: usize,
     woken: AtomicBool,
 }
 
 impl Inbox {
+    fn new(visitors_max: usize) -> Self {
+        Self {
+            board: Arc::default(),
+            visitors: Mutex::default(),
+            visitors_max,
+            woken: AtomicBool::new(false),
+        }
+    }
+
     fn push(&self, visitor: Visitor) {
         let mut visitors = self.visitors();
-        if visitors.len() >= INBOX_MAX_VISITORS {
+        if visitors.len() >= self.visitors_max {
             options::reset_on_close(&visitor.stream);
             return;
         }
@@ -255,5 +264,42 @@ pub(crate) async fn back_off(error: &io::Error, place: &str) {
     if !one_connection {
         tracing::warn!("can't accept connections on {place}: {error}; trying again");
         tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn visitors_beyond_a_full_inbox_are_reset_and_those_before_them_wait() {
+        let listener = options::listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let at = listener.local_addr().unwrap();
+        let inbox = Inbox::new(3);
+        let mut outside = Vec::new();
+        for _ in 0..5 {
+            let (visitor, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());
+            let (stream, from) = accepted.unwrap();
+            inbox.push(Visitor {
+                stream,
+                listener: ListenerId(0),
+                from,
+                at,
+            });
+            outside.push(visitor.unwrap());
+        }
+        for refused in &mut outside[3..] {
+            let error = refused.read_u8().await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        let mut waiting = Vec::new();
+        waiting.extend(std::iter::from_fn(|| inbox.next_visitor()).map(|visitor| visitor.from));
+        let expected: Vec<_> = outside[..3]
+            .iter()
+            .map(|it| it.local_addr().unwrap())
+            .collect();
+        assert_eq!(waiting, expected);
     }
 }

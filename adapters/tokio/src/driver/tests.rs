@@ -303,7 +303,7 @@ async fn a_timer_fires_at_its_time_and_never_before() {
 async fn a_busy_socket_does_not_make_the_task_look_at_idle_ones() {
     let (changes, seen, _) = run(Toy::default());
     let mut idle = Vec::new();
-    for n in 1..200 {
+    for n in 1..50 {
         let (mut visitor, mut upstream) = piped(&changes, 2 * n).await;
         visitor.write_all(b"hello").await.unwrap();
         upstream.read_exact(&mut [0; 5]).await.unwrap();
@@ -311,7 +311,7 @@ async fn a_busy_socket_does_not_make_the_task_look_at_idle_ones() {
     }
     let (mut visitor, mut upstream) = piped(&changes, 0).await;
     let looks = seen.looks_at_others.load(Ordering::Relaxed);
-    assert!(looks > 200);
+    assert!(looks > 50);
     for _ in 0..1_000 {
         visitor.write_all(b"ping").await.unwrap();
         upstream.read_exact(&mut [0; 4]).await.unwrap();
