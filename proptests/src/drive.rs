@@ -14,6 +14,9 @@ use crate::world::{Any, Later, Listening, ServerId, Socket, Task, TaskId, World}
 /// Rounds without progress in time after which something is taken to spin.
 const ROUNDS_MAX: usize = 20_000;
 
+/// What a careless adapter reads at once, in bytes.
+const READ_MAX: usize = 64 * 1024;
+
 impl World {
     /// Lets everything run for a while.
     pub fn run(&mut self, time: Duration) {
@@ -302,6 +305,11 @@ impl World {
             socket.reading = false;
             return false;
         }
+        let limit = if self.careless {
+            READ_MAX.max(limit)
+        } else {
+            limit
+        };
         match self.network.read(self.now, end, limit) {
             Read::Data(data) => machine.received(self.now, id, data),
             Read::Eof => {

@@ -98,6 +98,8 @@ pub(crate) struct Host {
 pub struct World {
     /// The time.
     pub now: Instant,
+    /// Whether more is read from sockets than their read limit allows, as a careless adapter might.
+    pub careless: bool,
     /// Everything that was said, and when.
     pub notices: Vec<(Instant, Notice)>,
     pub(crate) network: Network,
@@ -131,6 +133,7 @@ impl World {
     pub const fn with_shape(seed: u64, shape: Shape) -> Self {
         Self {
             now: Instant::from_millis(1_000),
+            careless: false,
             notices: Vec::new(),
             network: Network::new(shape, seed),
             puppets: Vec::new(),

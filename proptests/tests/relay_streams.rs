@@ -215,6 +215,23 @@ fn a_reader_that_stops_stalls_its_own_stream_only_and_loses_nothing() {
 }
 
 #[test]
+fn an_adapter_that_reads_more_than_it_may_loses_nothing_by_it() {
+    let mut world = tunnel_to(Behaviour::Manual, 12);
+    world.careless = true;
+    let visitor = world.visitor(PORT);
+    world.run(SECOND);
+    let upstream = world.accepted(UPSTREAM).unwrap();
+    world.plug(upstream, true);
+    let data = bytes(2_000_000);
+    world.say(visitor, &data);
+    world.finish(visitor);
+    world.run(SECOND * 3);
+    world.plug(upstream, false);
+    world.expect_heard(upstream, &data);
+    assert!(world.run_until(SECOND, |world| world.saw_fin(upstream)));
+}
+
+#[test]
 fn a_lost_session_resets_its_streams_and_truncates_none() {
     let (mut world, server, client) = World::tunnelled(11, &[("9090", UPSTREAM)]);
     world.listen(UPSTREAM, Behaviour::Echo);

@@ -122,6 +122,8 @@ pub enum Notice {
         source: SocketAddr,
         /// What was wrong.
         reason: String,
+        /// Whether it had said anything: load balancers that look whether a port is open don't.
+        spoke: bool,
     },
     /// Server: a carrier that had not authenticated was dropped, because newer ones came at the limit.
     Displaced {
@@ -197,8 +199,9 @@ impl Notice {
     #[must_use]
     pub const fn level(&self) -> Level {
         match self {
-            Self::CarrierFailed { .. } | Self::Displaced { .. } => Level::Debug,
-            Self::SessionOpened { .. }
+            Self::CarrierFailed { spoke: false, .. } | Self::Displaced { .. } => Level::Debug,
+            Self::CarrierFailed { .. }
+            | Self::SessionOpened { .. }
             | Self::SessionEnded { .. }
             | Self::SessionReplaced { .. }
             | Self::PortOpened { .. }
@@ -287,7 +290,7 @@ impl fmt::Display for Notice {
                     None => Ok(()),
                 }
             }
-            Self::CarrierFailed { source, reason } => {
+            Self::CarrierFailed { source, reason, .. } => {
                 write!(f, "{source} did not become a client: {reason}")
             }
             Self::Displaced { source } => {

@@ -37,7 +37,7 @@ pub(super) enum Phase {
     /// A connection to the server is being made.
     Reaching(Box<Reach>),
     /// TLS and HTTP.
-    Linking { token: Token },
+    Linking { token: Token, since: Instant },
     /// The handshake of Adit.
     Greeting(Box<ClientHandshake>),
     /// A session.
@@ -107,7 +107,7 @@ impl Line {
             socket,
             said,
         } = way;
-        self.phase = Phase::Linking { token };
+        self.phase = Phase::Linking { token, since: now };
         match Carrier::client(shared.config.carrier.clone(), shared.seeds.next(), now) {
             Ok(carrier) => self.wire = Some(Wire::new(carrier, socket)),
             Err(error) => {
@@ -198,7 +198,7 @@ impl Line {
 
     /// The carrier is ready: wait for the server's hello.
     fn greet(&mut self, now: Instant, ready: adit_link::Ready, shared: &mut Shared) {
-        let Phase::Linking { token } = &self.phase else {
+        let Phase::Linking { token, since } = &self.phase else {
             return;
         };
         self.certificate_problem = ready.certificate_problem;
@@ -213,7 +213,8 @@ impl Line {
         };
         let core = config.core.clone();
         let seed = shared.seeds.next();
-        let handshake = ClientHandshake::new(core, token, hello, ready.facts, seed, now);
+        let mut handshake = ClientHandshake::new(core, token, hello, ready.facts, seed, now);
+        handshake.count_from(*since);
         self.phase = Phase::Greeting(Box::new(handshake));
     }
 

@@ -177,6 +177,7 @@ impl Peer {
                 let notice = Notice::CarrierFailed {
                     source: self.from,
                     reason,
+                    spoke: self.spoke,
                 };
                 self.sockets.ask(Ask::Notice(notice));
                 self.pull_into_carrier(now);
