@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// Connections that visitors keep open without using them.
 const IDLE_STREAMS: usize = 1_000;
+/// Visitors whose answers wait in Adit because nobody takes them.
+const STALLED_STREAMS: usize = 200;
 /// Seconds that each measurement of iperf3 takes, without its first second.
 const SECONDS: u32 = 5;
 
@@ -125,6 +127,27 @@ fn memory() {
         })
         .collect();
     tunnel.memory(&format!("with {} idle streams", streams.len()));
+
+    // Its visitors ask for more than any buffer holds, and read nothing.
+    let tunnel = Tunnel::start(true, services::page(vec![0; 8 << 20]));
+    let stalled: Vec<TcpStream> = (0..STALLED_STREAMS)
+        .map(|_| {
+            let at = (Ipv4Addr::LOCALHOST, tunnel.data);
+            let mut stream = TcpStream::connect(at).expect("the data plane listens");
+            stream
+                .write_all(b"GET / HTTP/1.0\r\n\r\n")
+                .expect("it takes bytes");
+            stream
+        })
+        .collect();
+    for stream in &stalled {
+        // The answer has come as far as it can once its first byte is there for all.
+        stream.peek(&mut [0]).expect("an answer begins");
+    }
+    tunnel.memory(&format!(
+        "with {} visitors that read nothing",
+        stalled.len()
+    ));
 }
 
 fn throughput(tls: bool) {
