@@ -24,9 +24,13 @@ use crate::env::{Env, ReadToken};
 use crate::ready::{Bell, Board, Key};
 use crate::sockets::{Dialled, Sockets};
 
-/// Bytes that a read buffer is made with. What was read is handed on without a copy, so one buffer
-/// serves several reads.
+/// Bytes that a read buffer is made with. Large reads are handed on without a copy and keep the buffer
+/// alive. Links count on its size being theirs ([`LinkConfig::read_size`](adit_link::LinkConfig::read_size)).
 const SLAB_BYTES: usize = 64 * 1024;
+
+/// A shorter read is copied into memory of its own size. A byte that waits long for a slow reader would
+/// otherwise keep a whole buffer alive, so what is held is at most four times what is counted.
+const SHARE_MIN_BYTES: usize = SLAB_BYTES / 4;
 
 /// Free bytes below which a read buffer is replaced, if more than that may be read.
 const SLAB_LOW_BYTES: usize = 8 * 1024;
@@ -274,8 +278,8 @@ impl<M: Machine> Driver<M> {
                 }
                 Poll::Ready(Ok(n)) => {
                     budget = budget.saturating_sub(n);
-                    self.machine
-                        .received(self.env.clock.now(), socket, buffer.split());
+                    let data = hand_over(buffer);
+                    self.machine.received(self.env.clock.now(), socket, data);
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(error)) => {
@@ -328,6 +332,16 @@ impl<M: Machine> Driver<M> {
             }
         }
     }
+}
+
+/// Takes what was read out of the buffer.
+fn hand_over(buffer: &mut BytesMut) -> BytesMut {
+    if buffer.len() >= SHARE_MIN_BYTES {
+        return buffer.split();
+    }
+    let data = BytesMut::from(&buffer[..]);
+    buffer.clear();
+    data
 }
 
 async fn resolve(query: u32, host: String, port: u16) -> Told {
