@@ -16,7 +16,9 @@ pub fn page(body: Vec<u8>) -> u16 {
             line.clear();
         }
         let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        stream.write_all(&[head.as_bytes(), &body].concat())
+        stream.set_nodelay(true)?;
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&body)
     })
 }
 

@@ -24,6 +24,8 @@ use std::time::Duration;
 const IDLE_STREAMS: usize = 1_000;
 /// Visitors whose answers wait in Adit because nobody takes them.
 const STALLED_STREAMS: usize = 200;
+/// How often memory must look the same to count as settled.
+const STEADY: u32 = 25;
 /// Seconds that each measurement of iperf3 takes, without its first second.
 const SECONDS: u32 = 5;
 
@@ -99,19 +101,20 @@ impl Tunnel {
 
     fn memory(&self, when: &str) {
         for (name, process) in [("server", &self.server.process), ("client", &self.client)] {
-            let status = fs::read_to_string(format!("/proc/{}/status", process.id()));
-            let status = status.unwrap_or_default();
-            let field = |name: &str| {
-                let line = status.lines().find_map(|line| line.strip_prefix(name));
-                line.unwrap_or("?").trim().to_owned()
-            };
             println!(
                 "FIGURE memory of the {name} {when}: {} resident, of it {} its own data",
-                field("VmRSS:"),
-                field("RssAnon:")
+                field(process, "VmRSS:"),
+                field(process, "RssAnon:")
             );
         }
     }
+}
+
+/// A line of what the kernel says about a process.
+fn field(process: &Process, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or("?").trim().to_owned()
 }
 
 fn memory() {
@@ -128,26 +131,26 @@ fn memory() {
         .collect();
     tunnel.memory(&format!("with {} idle streams", streams.len()));
 
-    // Its visitors ask for more than any buffer holds, and read nothing.
-    let tunnel = Tunnel::start(true, services::page(vec![0; 8 << 20]));
+    // An answer of more than all buffers on its way hold.
+    let tunnel = Tunnel::start(true, services::page(vec![0; 32 << 20]));
     let stalled: Vec<TcpStream> = (0..STALLED_STREAMS)
         .map(|_| {
             let at = (Ipv4Addr::LOCALHOST, tunnel.data);
             let mut stream = TcpStream::connect(at).expect("the data plane listens");
-            stream
-                .write_all(b"GET / HTTP/1.0\r\n\r\n")
-                .expect("it takes bytes");
+            write!(stream, "GET / HTTP/1.0\r\n\r\n").expect("it takes bytes");
             stream
         })
         .collect();
-    for stream in &stalled {
-        // The answer has come as far as it can once its first byte is there for all.
-        stream.peek(&mut [0]).expect("an answer begins");
-    }
-    tunnel.memory(&format!(
-        "with {} visitors that read nothing",
-        stalled.len()
-    ));
+    let (mut before, mut same) = (Vec::new(), 0);
+    wait::until("memory to grow no more", SOON, || {
+        let both = [&tunnel.server.process, &tunnel.client];
+        let now = both.map(|process| field(process, "RssAnon:")).to_vec();
+        same = if now == before { same + 1 } else { 0 };
+        before = now;
+        (same == STEADY).then_some(())
+    });
+    let stalled = stalled.len();
+    tunnel.memory(&format!("with {stalled} visitors that read nothing"));
 }
 
 fn throughput(tls: bool) {
