@@ -337,7 +337,8 @@ impl fmt::Display for Notice {
                 match *code {
                     Code::PORT_IN_USE => write!(
                         f,
-                        "; choose another port of the server in front of the upstream, as in --upstream 9091={upstream}"
+                        "; choose another port of the server in front of the upstream, as in --upstream {}={upstream}",
+                        another_port(address)
                     ),
                     Code::PORT_NOT_ALLOWED => f.write_str(
                         "; the server's operator sets what a tunnel may open with --allow-ports",
@@ -389,5 +390,50 @@ const fn meaning(failure: AuthFailure) -> &'static str {
              with --tls off behind it, or with --channel-binding off"
         }
         AuthFailure::Version => "it speaks another version of the protocol",
+    }
+}
+
+/// A port beside the one in `address`, for an example.
+fn another_port(address: &str) -> u16 {
+    let port = address
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse::<u16>().ok());
+    port.and_then(|port| port.checked_add(1)).unwrap_or(9091)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_comes_with_an_example_of_another() {
+        let refused = |address: &str| {
+            let notice = Notice::ServiceRefused {
+                address: address.to_owned(),
+                upstream: HostPort::new("prometheus", 9090),
+                code: Code::PORT_IN_USE,
+            };
+            notice.to_string()
+        };
+        assert!(
+            refused("9090").ends_with("--upstream 9091=prometheus:9090"),
+            "{}",
+            refused("9090")
+        );
+        assert!(refused("127.0.0.1:7000").ends_with("--upstream 7001=prometheus:9090"));
+        assert!(refused("65535").ends_with("--upstream 9091=prometheus:9090"));
+    }
+
+    #[test]
+    fn what_a_peer_wrote_cannot_break_a_line() {
+        let notice = Notice::ServiceOpened {
+            address: "1\n2\u{1b}[31m".to_owned(),
+            upstream: HostPort::new("a", 1),
+        };
+        assert_eq!(
+            notice.to_string(),
+            "1\\n2\\u{1b}[31m of the server leads to a:1"
+        );
     }
 }
