@@ -147,3 +147,65 @@ fn offer(service: &adit_settings::Service) -> Offer {
         upstream: HostPort::new(adit_program::host(&upstream.host), upstream.port),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use adit_settings::Environment;
+
+    use super::*;
+
+    fn config_of(args: &[&str]) -> ClientConfig {
+        let always = ["adit-client", "--token", "8xTq2L0vYw5uJm9aRb3NcKe7ZsGd1HfP"];
+        let args = always.iter().chain(args).map(|&arg| arg.into());
+        let settings = adit_settings::client(args, &Environment::of("here", [])).unwrap();
+        config(&settings).unwrap()
+    }
+
+    #[test]
+    fn an_ipv6_server_is_dialled_without_brackets_and_named_with_them() {
+        let config = config_of(&["--url", "ws://[::1]:8123", "--upstream", "9090=[::2]:80"]);
+        assert_eq!(config.server, HostPort::new("::1", 8123));
+        assert_eq!(config.carrier.server_name, "::1");
+        let upgrade = config.carrier.upgrade.unwrap();
+        assert_eq!(
+            (upgrade.host.as_str(), upgrade.path.as_str()),
+            ("[::1]:8123", "/connect")
+        );
+        let offer = Offer {
+            address: "9090".to_owned(),
+            upstream: HostPort::new("::2", 80),
+        };
+        assert_eq!(config.offers, [offer]);
+    }
+
+    #[test]
+    fn only_a_wss_url_gets_tls() {
+        let offer = ["--upstream", "a:9090"];
+        let tls = |url: &str| {
+            config_of(&[&["--url", url], &offer[..]].concat())
+                .carrier
+                .tls
+        };
+        assert!(tls("wss://localhost").is_some());
+        assert!(tls("ws://localhost").is_none());
+    }
+
+    #[test]
+    fn the_proxys_password_arrives_decoded() {
+        let proxy = "http://me:p%40ss@proxy.example.com:3128";
+        let args = [
+            "--url",
+            "wss://a.example.com",
+            "--proxy",
+            proxy,
+            "--upstream",
+            "b:80",
+        ];
+        let proxy = config_of(&args).proxy.unwrap();
+        assert_eq!(proxy.at, HostPort::new("proxy.example.com", 3128));
+        assert_eq!(
+            proxy.credentials,
+            Some(("me".to_owned(), "p@ss".to_owned()))
+        );
+    }
+}

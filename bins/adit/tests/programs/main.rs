@@ -4,7 +4,10 @@
 //! pass.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, wherever its code stands")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, wherever its code stands"
+)]
 
 mod kit;
 

@@ -141,10 +141,12 @@ impl Relay {
             for frame in client.frames(&self.read)? {
                 server
                     .waiting
-                    .extend_from_slice(&self.from_client(frame, server.exporter));
+                    .extend_from_slice(&self.rewritten_for_server(frame, server.exporter));
             }
             for frame in server.frames(&self.read)? {
-                client.waiting.extend_from_slice(&self.from_server(frame));
+                client
+                    .waiting
+                    .extend_from_slice(&self.rewritten_for_client(frame));
             }
         }
         client.flush().await?;
@@ -152,7 +154,7 @@ impl Relay {
         Ok(())
     }
 
-    fn from_server(&self, frame: Bytes) -> Bytes {
+    fn rewritten_for_client(&self, frame: Bytes) -> Bytes {
         match (self.tamper, parse(&frame)) {
             (Tamper::TlsEndsElsewhere, Some(Frame::ServerHello(mut hello))) => {
                 hello.flags &= !(flags::TLS_HERE | flags::BINDING);
@@ -162,7 +164,7 @@ impl Relay {
         }
     }
 
-    fn from_client(&self, frame: Bytes, exporter: Option<[u8; 32]>) -> Bytes {
+    fn rewritten_for_server(&self, frame: Bytes, exporter: Option<[u8; 32]>) -> Bytes {
         match (self.tamper, parse(&frame)) {
             (Tamper::StripBinding, Some(Frame::Auth(mut auth))) => {
                 auth.binding = None;
