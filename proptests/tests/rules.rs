@@ -818,3 +818,27 @@ fn a_sparse_stream_goes_before_bulk_and_bulk_streams_take_turns() {
     }
     assert_eq!(order, [0, 2, 4, 0, 2, 4, 0, 2, 4, sparse.as_u64(), 0, 2]);
 }
+
+#[test]
+fn a_visitor_that_sends_byte_by_byte_costs_little_more_than_its_bytes() {
+    let mut bench = bench();
+    bench.gets(&open(0, 1_000_000));
+    let id = bench.opened();
+    let len = 100_000;
+    for n in 0..len {
+        let byte = &mut Bytes::copy_from_slice(&[n as u8]);
+        assert_eq!(bench.session.write(id, byte), Ok(1));
+    }
+    let memory = bench.session.memory();
+    assert!(memory <= 2 * len + 2 * adit_core::STREAM_COST, "{memory}");
+    let sent: usize = bench
+        .sent()
+        .iter()
+        .map(|sent| match sent {
+            Sent::Data(_, len) => *len,
+            Sent::Frame(_) => 0,
+        })
+        .sum();
+    assert_eq!(sent, len);
+    assert!(bench.session.memory() <= 2 * adit_core::STREAM_COST);
+}

@@ -352,7 +352,7 @@ impl Session {
     #[must_use]
     pub fn memory(&self) -> usize {
         let of = |(_, stream): (usize, &Stream)| {
-            stream.recv.memory() + stream.send.queued() + crate::config::STREAM_COST
+            stream.recv.memory() + stream.send.memory() + crate::config::STREAM_COST
         };
         self.store.slab.iter().map(of).sum::<usize>()
             + self.decoder.memory()

@@ -2,14 +2,21 @@
 
 use alloc::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::config::SEND_FLOOR;
 use crate::time::Instant;
 
+/// A chunk that is shorter than this, and has others in front of it, is copied behind them: a visitor that sends byte by byte must
+/// not fill memory with what each byte costs to keep.
+const MERGE_BELOW: usize = 2_048;
+
 #[derive(Debug)]
 pub(crate) struct Send {
+    /// In front of `tail`.
     queue: VecDeque<Bytes>,
+    /// Small chunks, merged.
+    tail: BytesMut,
     queued: usize,
     /// Payload bytes sent since the stream began.
     sent: u64,
@@ -28,9 +35,10 @@ enum Fin {
 }
 
 impl Send {
-    pub(crate) const fn new(credit: u64, now: Instant) -> Self {
+    pub(crate) fn new(credit: u64, now: Instant) -> Self {
         Self {
             queue: VecDeque::new(),
+            tail: BytesMut::new(),
             queued: 0,
             sent: 0,
             credit,
@@ -51,7 +59,15 @@ impl Send {
     }
 
     pub(crate) fn push(&mut self, data: Bytes) {
+        let first = self.queued == 0;
         self.queued += data.len();
+        if data.len() < MERGE_BELOW && !first {
+            self.tail.extend_from_slice(&data);
+            return;
+        }
+        if !self.tail.is_empty() {
+            self.queue.push_back(self.tail.split().freeze());
+        }
         self.queue.push_back(data);
     }
 
@@ -92,19 +108,24 @@ impl Send {
     /// What can be sent now, at most `limit` bytes: payload of one chunk.
     pub(crate) fn take(&mut self, limit: u64, now: Instant) -> Option<Bytes> {
         let room = usize::try_from(limit.min(self.credit - self.sent)).unwrap_or(usize::MAX);
-        let front = self.queue.front_mut()?;
-        if room == 0 {
+        if room == 0 || self.queued == 0 {
             return None;
         }
-        let chunk = front.split_to(front.len().min(room));
-        if front.is_empty() {
-            self.queue.pop_front();
-            if self.queue.is_empty() {
-                // An idle stream holds no buffer.
-                self.queue = VecDeque::new();
+        let chunk = match self.queue.front_mut() {
+            Some(front) => {
+                let chunk = front.split_to(front.len().min(room));
+                if front.is_empty() {
+                    self.queue.pop_front();
+                }
+                chunk
             }
-        }
+            None => self.tail.split_to(self.tail.len().min(room)).freeze(),
+        };
         self.queued -= chunk.len();
+        if self.queued == 0 {
+            // An idle stream holds no buffer.
+            self.drop_buffers();
+        }
         self.sent += chunk.len() as u64;
         self.last_sent = now;
         Some(chunk)
@@ -139,7 +160,19 @@ impl Send {
 
     /// Drops what is queued; says how many bytes.
     pub(crate) fn discard(&mut self) -> usize {
-        self.queue = VecDeque::new();
+        self.drop_buffers();
         core::mem::take(&mut self.queued)
+    }
+
+    /// Memory held for queued bytes, if each chunk keeps alive no more than itself.
+    pub(crate) fn memory(&self) -> usize {
+        let entries = self.queue.capacity() * size_of::<Bytes>();
+        let chunks: usize = self.queue.iter().map(Bytes::len).sum();
+        entries + chunks + self.tail.capacity()
+    }
+
+    fn drop_buffers(&mut self) {
+        self.queue = VecDeque::new();
+        self.tail = BytesMut::new();
     }
 }
