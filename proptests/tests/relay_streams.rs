@@ -178,6 +178,17 @@ fn a_visitor_that_leaves_while_the_upstream_is_dialled_ends_the_dialling() {
 }
 
 #[test]
+fn a_lost_session_ends_the_dialling_for_its_visitors() {
+    let (mut world, server, _) = World::tunnelled(13, &[("9090", UPSTREAM)]);
+    world.hole(UPSTREAM);
+    world.visitor(PORT);
+    world.run(SECOND);
+    world.kill_server(server);
+    world.run(Duration::from_secs(20));
+    assert!(!world.noticed(|notice| matches!(notice, Notice::UpstreamFailed { .. })));
+}
+
+#[test]
 fn what_came_before_the_upstream_was_connected_reaches_it() {
     let (mut world, ..) = World::tunnelled(9, &[("9090", "db:80")]);
     world.name("db", &["10.0.0.1:0"]);

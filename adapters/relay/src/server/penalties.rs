@@ -45,7 +45,7 @@ impl Penalties {
     /// `dead_after`: how long a client waits for any byte.
     pub(super) fn new(dead_after: Duration) -> Self {
         Self {
-            delay_max: DELAY_MAX.min(dead_after.saturating_sub(Duration::from_secs(1))),
+            delay_max: DELAY_MAX.min(dead_after / 2),
             entries: HashMap::new(),
             by_age: BTreeMap::new(),
             next_turn: 0,
@@ -133,7 +133,7 @@ mod tests {
     fn a_client_hears_the_reason_before_it_gives_the_carrier_up() {
         let mut penalties = Penalties::new(Duration::from_secs(5));
         for _ in 0..20 {
-            assert!(penalties.failed(at(0), source(1), None) <= Duration::from_secs(4));
+            assert!(penalties.failed(at(0), source(1), None) <= Duration::from_millis(2_500));
         }
     }
 
