@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_core::HandshakeError;
+use adit_core::{Code, HandshakeError, SessionError};
 use adit_link::{
     ClientSetup, ClientTls, ClientUpgrade, SelfSigned, ServerSetup, ServerTls, ServerUpgrade,
 };
@@ -121,6 +121,11 @@ fn a_session_over_tls_ends_with_all_its_goodbyes_and_no_reset() {
     world.run(SECOND);
     assert_eq!(world.counters(server).carriers, 0);
     assert!(!world.noticed(|notice| notice.to_string().contains("reset")));
+    // The carrier ended in the same breath, and still the last frame counts.
+    let reason = SessionError::PeerClosed(Code::DONE).to_string();
+    assert!(world.noticed(|notice| {
+        matches!(notice, Notice::SessionEnded { reason: told, .. } if *told == reason)
+    }));
 }
 
 #[test]
