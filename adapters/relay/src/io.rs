@@ -59,7 +59,9 @@ pub trait Machine {
     /// The socket took the first `n` of the bytes that [`gather`](Self::gather) gave.
     fn written(&mut self, now: Instant, socket: SocketId, n: usize);
 
-    /// A read or a write failed. The machine answers with [`Ask::Abort`] or [`Ask::Close`] for the socket.
+    /// A read or a write failed, or the other end reset the connection. That is told at once, whatever the
+    /// [`read_limit`](Self::read_limit), and also after the FIN: a machine that doesn't read learns in no other way that there is
+    /// nobody left to write to. The machine answers with [`Ask::Abort`] or [`Ask::Close`] for the socket.
     fn failed(&mut self, now: Instant, socket: SocketId, error: io::ErrorKind);
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, if nothing happens before.
@@ -70,6 +72,16 @@ pub trait Machine {
 
     /// Whether the machine has ended: no socket is open, nothing is left to ask, the task can end.
     fn is_done(&self) -> bool;
+}
+
+/// What a socket, or a look-up of its address, is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It carries a session, which doesn't end with it.
+    Carrier,
+    /// It is a visitor's or an upstream's. Unless it was closed by [`Ask::Close`], its end must be a reset, also where the
+    /// process dies: a FIN would make an answer look whole that was cut short.
+    Local,
 }
 
 /// What a machine wants done.
@@ -83,6 +95,8 @@ pub enum Ask {
         host: String,
         /// The port to put into the addresses.
         port: u16,
+        /// What the answer is for. A [carrier](Purpose::Carrier)'s look-up must not wait behind others.
+        purpose: Purpose,
     },
     /// Open a TCP connection. Answered by [`Told::Connected`] or [`Told::ConnectFailed`]; in either case, or while it is
     /// still under way, the id ends by [`Ask::Close`] or [`Ask::Abort`].
@@ -91,6 +105,8 @@ pub enum Ask {
         socket: SocketId,
         /// Where to.
         addr: SocketAddr,
+        /// What the socket will be. Other than a carrier, it [ends with a reset](Purpose::Local) until closed properly.
+        purpose: Purpose,
     },
     /// Read the tunnel's token from where the user keeps it. Answered by [`Told::Token`].
     ReadToken {

@@ -19,5 +19,5 @@ mod wire;
 
 pub use address::HostPort;
 pub use counters::{Counters, Meter, RESET_CODES};
-pub use io::{Ask, Machine, SocketId, Told};
+pub use io::{Ask, Machine, Purpose, SocketId, Told};
 pub use notice::{Level, Notice, Who};

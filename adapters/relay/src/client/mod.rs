@@ -40,7 +40,7 @@ const LIVED: Duration = Duration::from_secs(10);
 /// Lines at once: the one in use, and those that run out. Beyond it the oldest of them is ended.
 const LINES_MAX: usize = 4;
 
-/// A client. A [`Machine`].
+/// A client. A [`Machine`](crate::Machine).
 pub struct Client {
     shared: Shared,
     lines: Slab<Line>,

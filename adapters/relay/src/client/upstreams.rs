@@ -8,7 +8,7 @@ use slab::Slab;
 use super::dial::{Dial, DialError, Step};
 use super::{Query, Role, Shared};
 use crate::address::HostPort;
-use crate::io::{Ask, SocketId};
+use crate::io::{Ask, Purpose, SocketId};
 
 /// All upstream dials of a client, with one table of their timers: a stalled upstream costs the others nothing.
 #[derive(Default)]
@@ -173,19 +173,32 @@ impl Upstreams {
 impl Shared {
     /// Asks for the addresses of a host.
     pub(super) fn resolve(&mut self, asker: Query, target: HostPort) -> u32 {
+        let purpose = match asker {
+            Query::Upstream(_) => Purpose::Local,
+            Query::Server(_) | Query::Token(_) => Purpose::Carrier,
+        };
         let query = self.query(asker);
         self.sockets.ask(Ask::Resolve {
             query,
             host: target.host,
             port: target.port,
+            purpose,
         });
         query
     }
 
     /// Asks for a connection.
     pub(super) fn connect(&mut self, role: Role, addr: std::net::SocketAddr) -> Option<SocketId> {
+        let purpose = match role {
+            Role::Reaching(_) | Role::Carrier(_) => Purpose::Carrier,
+            Role::Trying(_) | Role::Upstream(_) => Purpose::Local,
+        };
         let socket = self.sockets.open(role)?;
-        self.sockets.ask(Ask::Connect { socket, addr });
+        self.sockets.ask(Ask::Connect {
+            socket,
+            addr,
+            purpose,
+        });
         Some(socket)
     }
 }
