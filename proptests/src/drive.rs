@@ -232,7 +232,9 @@ impl World {
         while let Some(ask) = task.machine.machine().poll_ask(self.now) {
             busy = true;
             match ask {
-                Ask::Resolve { query, host, port } => {
+                Ask::Resolve {
+                    query, host, port, ..
+                } => {
                     let result = match self.names.get(&host) {
                         // The resolver hangs.
                         Some(addrs) if addrs.is_empty() => continue,
@@ -249,7 +251,7 @@ impl World {
                     let result = task.token.clone();
                     self.at(self.now, Later::Tell(id, Told::Token { query, result }));
                 }
-                Ask::Connect { socket, addr } => {
+                Ask::Connect { socket, addr, .. } => {
                     self.serial += 1;
                     let serial = self.serial;
                     let new = Socket {

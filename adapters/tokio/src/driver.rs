@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use adit_core::Instant;
-use adit_relay::{Ask, Machine, SocketId, Told};
+use adit_relay::{Ask, Machine, Purpose, SocketId, Told};
 use bytes::BytesMut;
 use slab::Slab;
 use tokio::net::{TcpStream, lookup_host};
@@ -95,8 +95,8 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Hands over a socket that the machine has given `id` to.
-    pub(crate) fn insert(&mut self, id: SocketId, stream: TcpStream) {
-        self.sockets.insert(id.0, stream);
+    pub(crate) fn insert(&mut self, id: SocketId, stream: TcpStream, purpose: Purpose) {
+        self.sockets.insert(id.0, stream, purpose);
     }
 
     /// The time for calls to the machine.
@@ -186,12 +186,18 @@ impl<M: Machine> Driver<M> {
         let now = self.env.clock.now();
         while let Some(ask) = self.machine.poll_ask(now) {
             match ask {
-                Ask::Resolve { query, host, port } => self.ask(resolve(query, host, port)),
+                Ask::Resolve {
+                    query, host, port, ..
+                } => self.ask(resolve(query, host, port)),
                 Ask::ReadToken { query } => {
                     let read_token = self.read_token.clone();
                     self.ask(token(query, read_token));
                 }
-                Ask::Connect { socket, addr } => self.sockets.connect(socket.0, addr),
+                Ask::Connect {
+                    socket,
+                    addr,
+                    purpose,
+                } => self.sockets.connect(socket.0, addr, purpose),
                 Ask::WantRead(socket) => self.sockets.want_read(socket.0),
                 Ask::WantWrite(socket) => self.sockets.want_write(socket.0),
                 Ask::Shutdown(socket) => self.sockets.shutdown(socket.0),
@@ -258,7 +264,10 @@ impl<M: Machine> Driver<M> {
             // Not more than asked for: the rest of the input waits in the kernel, where the sender's
             // window feels it.
             let limit = self.machine.read_limit(socket).min(SLAB_BYTES);
-            if limit == 0 {
+            if limit == 0 || self.sockets.has_ended(index) {
+                if let Some(error) = self.sockets.error_unread(index) {
+                    self.machine.failed(self.env.clock.now(), socket, error);
+                }
                 return;
             }
             if budget == 0 {
@@ -274,6 +283,8 @@ impl<M: Machine> Driver<M> {
             {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => {
+                    // If the socket is still there when it is looked at again, it is watched from then on.
+                    self.sockets.want_read(index);
                     return self.machine.received_eof(self.env.clock.now(), socket);
                 }
                 Poll::Ready(Ok(n)) => {

@@ -37,9 +37,15 @@ pub(crate) fn tune(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_tcp_notsent_lowat(NOTSENT_LOWAT_BYTES);
 }
 
-/// Makes the closing of `stream` a reset: the peer must not mistake it for a proper end.
+/// Makes the closing of `stream` a reset, whoever closes it, be it the system behind a process that was
+/// killed: the peer must not mistake it for a proper end.
 pub(crate) fn reset_on_close(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Makes the closing of `stream` a proper end again: what was written still arrives, and the FIN behind it.
+pub(crate) fn finish_on_close(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(None);
 }
 
 /// Binds a listener. A port whose last connections still linger in the kernel can be taken again.

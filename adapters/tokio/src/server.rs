@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use adit_relay::Purpose;
 use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerAsk};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -130,6 +131,8 @@ async fn visitors(hub: Arc<Hub>, listener: ListenerId, socket: TcpListener, addr
     loop {
         match socket.accept().await {
             Ok((stream, from)) => {
+                // Wherever it is when its peer's task or the process ends: an end that nobody asked for is a reset.
+                options::reset_on_close(&stream);
                 let peer = hub.server.visitor(listener);
                 let inbox = peer.and_then(|peer| hub.inbox(peer));
                 let at = stream.local_addr().unwrap_or(addr);
@@ -139,9 +142,8 @@ async fn visitors(hub: Arc<Hub>, listener: ListenerId, socket: TcpListener, addr
                     from,
                     at,
                 };
-                match inbox {
-                    Some(inbox) => inbox.push(visitor),
-                    None => options::reset_on_close(&visitor.stream),
+                if let Some(inbox) = inbox {
+                    inbox.push(visitor);
                 }
             }
             Err(error) => back_off(&error, &addr.to_string()).await,
@@ -156,7 +158,7 @@ async fn run_peer(hub: Arc<Hub>, peer: Peer, stream: TcpStream, inbox: Arc<Inbox
         peer: peer.id(),
     };
     let mut driver = Driver::new(peer, hub.env.clone(), Arc::clone(&inbox.board));
-    driver.insert(Peer::CARRIER, stream);
+    driver.insert(Peer::CARRIER, stream, Purpose::Carrier);
     poll_fn(|context| driver.poll(context, |driver| inbox.empty_into(driver))).await;
 }
 
@@ -198,10 +200,10 @@ impl Inbox {
         }
     }
 
+    /// A visitor beyond the limit is dropped, which resets it.
     fn push(&self, visitor: Visitor) {
         let mut visitors = self.visitors();
         if visitors.len() >= self.visitors_max {
-            options::reset_on_close(&visitor.stream);
             return;
         }
         visitors.push_back(visitor);
@@ -228,9 +230,8 @@ impl Inbox {
                 at,
             } = visitor;
             let now = driver.now();
-            match driver.machine.visitor(now, listener, from, at) {
-                Some(socket) => driver.insert(socket, stream),
-                None => options::reset_on_close(&stream),
+            if let Some(socket) = driver.machine.visitor(now, listener, from, at) {
+                driver.insert(socket, stream, Purpose::Local);
             }
         }
     }
@@ -282,6 +283,7 @@ mod tests {
         for _ in 0..5 {
             let (visitor, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());
             let (stream, from) = accepted.unwrap();
+            options::reset_on_close(&stream);
             inbox.push(Visitor {
                 stream,
                 listener: ListenerId(0),

@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
+use adit_relay::Purpose;
 use bytes::{BufMut, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 
 use crate::options;
@@ -19,6 +21,9 @@ use crate::ready::{Bell, Board, Key};
 const DISCARD_MAX_BYTES: usize = 64 * 1024;
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// Waits for an error of a socket that nobody reads.
+type Watch = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// All sockets of one task.
 pub(crate) struct Sockets {
@@ -32,6 +37,7 @@ struct Slot {
     bell: Arc<Bell>,
     waker: Waker,
     io: Io,
+    purpose: Purpose,
     /// On the list of sockets to read from.
     listed_to_read: bool,
     /// On the list of sockets to write to.
@@ -40,11 +46,21 @@ struct Slot {
     write_blocked: bool,
     /// The end of the input was seen, or an error: reading again would tell nothing new.
     read_ended: bool,
+    watch: Watching,
 }
 
 enum Io {
     Connecting(Connecting),
-    Open(TcpStream),
+    /// Shared with the watch, and with nobody while it is read.
+    Open(Arc<TcpStream>),
+}
+
+/// Whether somebody waits for an error of a socket while it isn't read.
+enum Watching {
+    No,
+    Yes(Watch),
+    /// It was rung for. The runtime would ring again at once, for ever.
+    Over,
 }
 
 /// What an attempt to connect came to.
@@ -64,17 +80,18 @@ impl Sockets {
     }
 
     /// Takes charge of a connected socket.
-    pub(crate) fn insert(&mut self, index: u32, stream: TcpStream) {
-        options::tune(&stream);
-        self.fill(index, Io::Open(stream));
+    pub(crate) fn insert(&mut self, index: u32, stream: TcpStream, purpose: Purpose) {
+        set_up(&stream, purpose);
+        self.fill(index, Io::Open(Arc::new(stream)), purpose);
     }
 
     /// Begins to connect; [`dialled`](Self::dialled) tells how it went.
-    pub(crate) fn connect(&mut self, index: u32, addr: SocketAddr) {
-        self.fill(index, Io::Connecting(Box::pin(TcpStream::connect(addr))));
+    pub(crate) fn connect(&mut self, index: u32, addr: SocketAddr, purpose: Purpose) {
+        let attempt = Box::pin(TcpStream::connect(addr));
+        self.fill(index, Io::Connecting(attempt), purpose);
     }
 
-    fn fill(&mut self, index: u32, io: Io) {
+    fn fill(&mut self, index: u32, io: Io, purpose: Purpose) {
         let at = index as usize;
         if at >= self.slots.len() {
             self.slots.resize_with(at + 1, || None);
@@ -85,10 +102,12 @@ impl Sockets {
             bell,
             waker,
             io,
+            purpose,
             listed_to_read: false,
             listed_to_write: false,
             write_blocked: false,
             read_ended: false,
+            watch: Watching::No,
         });
         self.want_read(index);
     }
@@ -106,7 +125,7 @@ impl Sockets {
 
     pub(crate) fn want_read(&mut self, index: u32) {
         let Some(slot) = self.slot(index) else { return };
-        if !slot.read_ended && !std::mem::replace(&mut slot.listed_to_read, true) {
+        if !std::mem::replace(&mut slot.listed_to_read, true) {
             self.to_read.push_back(index);
         }
     }
@@ -158,8 +177,8 @@ impl Sockets {
         match attempt.as_mut().poll(&mut Context::from_waker(&slot.waker)) {
             Poll::Pending => None,
             Poll::Ready(Ok(stream)) => {
-                options::tune(&stream);
-                slot.io = Io::Open(stream);
+                set_up(&stream, slot.purpose);
+                slot.io = Io::Open(Arc::new(stream));
                 self.want_read(index);
                 Some(Dialled::Connected)
             }
@@ -182,18 +201,56 @@ impl Sockets {
         let Some(slot) = self.slot(index) else {
             return Poll::Pending;
         };
-        let Io::Open(stream) = &mut slot.io else {
-            return Poll::Pending;
-        };
         if slot.read_ended {
             return Poll::Pending;
         }
+        slot.watch = Watching::No;
+        let Io::Open(stream) = &mut slot.io else {
+            return Poll::Pending;
+        };
+        let Some(stream) = Arc::get_mut(stream) else {
+            return Poll::Pending;
+        };
         let mut buffer = buffer.limit(limit);
         let mut context = Context::from_waker(&slot.waker);
         // This future holds no state of its own, so it may be dropped when it is pending.
         let outcome = pin!(stream.read_buf(&mut buffer)).poll(&mut context);
         slot.read_ended = matches!(outcome, Poll::Ready(Ok(0) | Err(_)));
         outcome
+    }
+
+    /// Whether the end of the input was seen.
+    pub(crate) fn has_ended(&self, index: u32) -> bool {
+        let slot = self.slots.get(index as usize).and_then(Option::as_ref);
+        slot.is_some_and(|slot| slot.read_ended)
+    }
+
+    /// The error of a socket that is not to be read now: a reset is news whether or not anybody reads.
+    ///
+    /// The bell rings when there is one; input makes it ring no more than before.
+    pub(crate) fn error_unread(&mut self, index: u32) -> Option<io::ErrorKind> {
+        let slot = self.slot(index)?;
+        let Io::Open(stream) = &slot.io else {
+            return None;
+        };
+        if matches!(slot.watch, Watching::No) {
+            let stream = Arc::clone(stream);
+            slot.watch = Watching::Yes(Box::pin(async move {
+                // That the runtime ends is no error of the socket.
+                let _ = stream.ready(Interest::ERROR).await;
+            }));
+        }
+        let Watching::Yes(watch) = &mut slot.watch else {
+            return None;
+        };
+        let mut context = Context::from_waker(&slot.waker);
+        if watch.as_mut().poll(&mut context).is_pending() {
+            return None;
+        }
+        slot.watch = Watching::Over;
+        let error = stream.take_error().ok().flatten()?;
+        slot.read_ended = true;
+        Some(error.kind())
     }
 
     /// Writes a prefix of `slices`. The bell rings after `Pending`, and only then.
@@ -205,11 +262,10 @@ impl Sockets {
         let Some(slot) = self.slot(index) else {
             return Poll::Pending;
         };
-        let Io::Open(stream) = &mut slot.io else {
+        let Io::Open(stream) = &slot.io else {
             return Poll::Pending;
         };
-        let mut context = Context::from_waker(&slot.waker);
-        let outcome = Pin::new(stream).poll_write_vectored(&mut context, slices);
+        let outcome = write(stream, &mut Context::from_waker(&slot.waker), slices);
         slot.write_blocked = outcome.is_pending();
         outcome
     }
@@ -217,12 +273,9 @@ impl Sockets {
     /// Sends FIN; the other direction goes on.
     pub(crate) fn shutdown(&mut self, index: u32) {
         let Some(slot) = self.slot(index) else { return };
-        let Io::Open(stream) = &mut slot.io else {
-            return;
-        };
-        // On a TCP socket this never waits, and it fails only if the connection is gone, which the
-        // next read tells better.
-        let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(&slot.waker));
+        let Io::Open(stream) = &slot.io else { return };
+        // It fails only if the connection is gone, which the next read tells better.
+        let _ = SockRef::from(&**stream).shutdown(Shutdown::Write);
     }
 
     /// Ends a socket properly. Input that nobody will read must not turn this into a reset.
@@ -235,6 +288,7 @@ impl Sockets {
             {
                 discarded += n;
             }
+            options::finish_on_close(&stream);
         }
     }
 
@@ -254,5 +308,26 @@ impl Sockets {
 
     fn slot(&mut self, index: u32) -> Option<&mut Slot> {
         self.slots.get_mut(index as usize)?.as_mut()
+    }
+}
+
+fn set_up(stream: &TcpStream, purpose: Purpose) {
+    options::tune(stream);
+    if purpose == Purpose::Local {
+        options::reset_on_close(stream);
+    }
+}
+
+fn write(
+    stream: &TcpStream,
+    context: &mut Context<'_>,
+    slices: &[io::IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(context))?;
+        match stream.try_write_vectored(slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return Poll::Ready(outcome),
+        }
     }
 }

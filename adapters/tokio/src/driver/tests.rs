@@ -186,9 +186,13 @@ async fn piped(changes: &mpsc::UnboundedSender<Change>, first: u32) -> (TcpStrea
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let change: Change = Box::new(move |driver| {
-        driver.insert(SocketId(first), inner);
+        driver.insert(SocketId(first), inner, Purpose::Local);
         let socket = SocketId(first + 1);
-        driver.machine.asks.push_back(Ask::Connect { socket, addr });
+        driver.machine.asks.push_back(Ask::Connect {
+            socket,
+            addr,
+            purpose: Purpose::Local,
+        });
     });
     changes.send(change).ok().unwrap();
     (visitor, listener.accept().await.unwrap().0)
@@ -227,6 +231,7 @@ async fn a_refused_connection_is_told_with_its_kind() {
     toy.asks.push_back(Ask::Connect {
         socket: SocketId(1),
         addr,
+        purpose: Purpose::Local,
     });
     let (_changes, seen, _) = run(toy);
     until(|| *seen.connect_failed.lock().unwrap() == [io::ErrorKind::ConnectionRefused]).await;
@@ -240,6 +245,7 @@ async fn names_are_resolved() {
             query: 0,
             host: host.to_owned(),
             port: 7,
+            purpose: Purpose::Local,
         });
     }
     let (_changes, seen, _) = run(toy);
@@ -272,6 +278,69 @@ async fn a_reset_is_told_and_an_abort_is_a_reset() {
     );
 }
 
+/// Waits for the reset of a connection without reading from it.
+async fn reset_unread(stream: &TcpStream) -> bool {
+    let waiting = stream.ready(tokio::io::Interest::ERROR);
+    let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    waited.expect("no reset came").unwrap();
+    stream.take_error().unwrap().is_some()
+}
+
+#[tokio::test]
+async fn a_reset_behind_the_end_of_the_input_is_told() {
+    let (changes, seen, _) = run(Toy::default());
+    let (mut visitor, mut upstream) = piped(&changes, 0).await;
+    visitor.write_all(b"all").await.unwrap();
+    visitor.shutdown().await.unwrap();
+    let mut request = Vec::new();
+    upstream.read_to_end(&mut request).await.unwrap();
+    // The end has passed, and both sides are silent.
+    options::reset_on_close(&visitor);
+    drop(visitor);
+    assert!(reset_unread(&upstream).await);
+    assert_eq!(seen.failed.lock().unwrap()[0].0, 0);
+}
+
+#[tokio::test]
+async fn a_reset_of_a_socket_that_is_not_read_is_told() {
+    let (changes, seen, _) = run(Toy::default());
+    let (visitor, upstream) = piped(&changes, 0).await;
+    // More than the toy and the kernel hold, as nobody reads at the other end.
+    let full = [1; 64 * 1024];
+    while tokio::time::timeout(Duration::from_millis(200), visitor.writable())
+        .await
+        .is_ok()
+    {
+        let _ = visitor.try_write(&full);
+    }
+    options::reset_on_close(&visitor);
+    drop(visitor);
+    assert!(reset_unread(&upstream).await);
+    assert_eq!(
+        *seen.failed.lock().unwrap(),
+        [(0, io::ErrorKind::ConnectionReset)]
+    );
+}
+
+#[tokio::test]
+async fn input_that_nobody_wants_keeps_the_task_asleep() {
+    let mut toy = Toy::default();
+    toy.outgoing.insert(9, (BytesMut::zeroed(HELD_MAX), false));
+    let (changes, seen, _) = run(toy);
+    let (mut visitor, inner) = pair().await;
+    let change: Change = Box::new(move |driver| driver.insert(SocketId(8), inner, Purpose::Local));
+    changes.send(change).ok().unwrap();
+    for _ in 0..100 {
+        visitor.write_all(b"more").await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    options::reset_on_close(&visitor);
+    drop(visitor);
+    until(|| *seen.failed.lock().unwrap() == [(8, io::ErrorKind::ConnectionReset)]).await;
+    // Once when it came, and once for each time that the runtime had news.
+    assert!(seen.looks_at_others.load(Ordering::Relaxed) < 300);
+}
+
 #[tokio::test]
 async fn a_close_is_no_reset_though_input_was_not_read() {
     let (changes, _, _) = run(Toy::default());
@@ -280,7 +349,7 @@ async fn a_close_is_no_reset_though_input_was_not_read() {
     // The bytes have arrived, and the machine closes without reading them.
     inner.readable().await.unwrap();
     let change: Change = Box::new(move |driver| {
-        driver.insert(SocketId(0), inner);
+        driver.insert(SocketId(0), inner, Purpose::Local);
         driver.machine.asks.push_back(Ask::Close(SocketId(0)));
     });
     changes.send(change).ok().unwrap();
