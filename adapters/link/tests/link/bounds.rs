@@ -21,6 +21,20 @@ const PLAIN: Layers = Layers {
 const UNSENT_MAX: usize = 64 * 1024;
 const BATCH_MAX: usize = 16_384;
 
+/// More than any limit here, and little enough that a limit which is gone fails a test instead of
+/// taking the machine's memory.
+const PLENTY: usize = 1024 * 1024;
+
+/// A session with [`PLENTY`] to send, in frames of at most `longest` bytes.
+fn plenty(longest: usize) -> impl FnMut(usize) -> Option<Bytes> {
+    let mut left = PLENTY;
+    move |room| {
+        let len = room.min(longest).min(left);
+        left -= len;
+        (len > 0).then(|| Bytes::from(vec![7; len]))
+    }
+}
+
 /// The lengths of the TLS records in these bytes.
 fn records(mut wire: &[u8]) -> Vec<usize> {
     let mut lengths = Vec::new();
@@ -54,9 +68,10 @@ fn a_puller_is_never_asked_for_more_than_fits_the_record() {
         pair.settle();
         for end in [&mut pair.client, &mut pair.server] {
             let mut asked = Vec::new();
+            let mut source = plenty(1_000);
             end.carrier.send(|room| {
                 asked.push(room);
-                Some(Bytes::from(vec![7; room.min(1_000)]))
+                source(room)
             });
             assert!(
                 asked.iter().all(|room| (64..=16_376).contains(room)),
@@ -105,13 +120,12 @@ fn frames_are_taken_until_64_kib_are_unsent_and_again_when_the_socket_took_them(
         let mut pair = Pair::with(layers);
         pair.settle();
         for end in [&mut pair.client, &mut pair.server] {
-            let endless = |room: usize| Some(Bytes::from(vec![7; room]));
-            let sent = end.carrier.send(endless);
+            let sent = end.carrier.send(plenty(usize::MAX));
             assert!(
                 (UNSENT_MAX - 2_000..UNSENT_MAX + BATCH_MAX).contains(&sent),
                 "{sent}"
             );
-            assert_eq!(end.carrier.send(endless), 0);
+            assert_eq!(end.carrier.send(plenty(usize::MAX)), 0);
             assert_eq!(end.carrier.send_space(), 0);
             end.carrier.written(BATCH_MAX + 1_000);
             assert!(end.carrier.send_space() > 0);

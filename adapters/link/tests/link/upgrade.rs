@@ -143,7 +143,7 @@ fn spellings_that_proxies_produce_are_taken() {
 #[test]
 fn what_is_no_upgrade_gets_the_status_that_says_why() {
     type Change = fn(&mut Vec<String>);
-    let cases: [(&str, Change, &str); 8] = [
+    let cases: [(&str, Change, &str); 9] = [
         (
             "426",
             |lines| drop(lines.remove(2)),
@@ -169,6 +169,11 @@ fn what_is_no_upgrade_gets_the_status_that_says_why() {
             "400",
             |lines| lines[5] = "Sec-WebSocket-Key: short".into(),
             "Sec-WebSocket-Key",
+        ),
+        (
+            "400",
+            |lines| lines.push("Transfer-Encoding: chunked".into()),
+            "no body",
         ),
         (
             "400",
