@@ -58,7 +58,7 @@ impl Schedule {
         }
     }
 
-    /// `key` sent `bytes` (a FIN counts as 1).
+    /// `key` sent `bytes`.
     pub(crate) fn sent(&mut self, store: &mut Store, key: usize, bytes: usize) {
         if let Some(stream) = store.get_mut(key) {
             stream.turn.deficit -= i64::try_from(bytes).unwrap_or(i64::MAX);

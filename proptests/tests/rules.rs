@@ -842,3 +842,114 @@ fn a_visitor_that_sends_byte_by_byte_costs_little_more_than_its_bytes() {
     assert_eq!(sent, len);
     assert!(bench.session.memory() <= 2 * adit_core::STREAM_COST);
 }
+
+#[test]
+fn visitors_that_come_and_reset_at_once_never_end_a_session() {
+    let config = Arc::new(Config::default());
+    let mut pair = Pair::new(&config, Shape::default(), 1);
+    for _ in 0..30_000 {
+        let id = pair.open(Side::Server).expect("the last one is gone");
+        while pair.exchange() {}
+        pair.server.session.reset(id, Code::CANCELLED);
+        while pair.exchange() {}
+        for peer in [&mut pair.client, &mut pair.server] {
+            for event in std::mem::take(&mut peer.events) {
+                if let Event::Reset { id, .. } = event {
+                    peer.session.release(id);
+                }
+            }
+        }
+        if pair.client.pipe.due().is_some() || pair.server.pipe.due().is_some() {
+            pair.advance(Duration::from_millis(20));
+        }
+    }
+    assert!(!pair.client.session.is_closed() && !pair.server.session.is_closed());
+}
+
+#[test]
+fn the_last_stream_moves_while_all_others_are_stalled() {
+    let config = Arc::new(Config {
+        streams_max: 64,
+        session_pool: 1 << 20,
+        ..Config::default()
+    });
+    let mut pair = Pair::new(&config, Shape::default(), 5);
+    let ids: Vec<StreamId> = (0..64).filter_map(|_| pair.open(Side::Client)).collect();
+    let bulk = vec![1; 300_000];
+    let mut stalled = 0;
+    for _ in 0..40 {
+        for &id in &ids[1..] {
+            stalled += pair.write(Side::Server, id, &bulk) as u64;
+        }
+        pair.run(Duration::from_millis(100));
+    }
+    assert!(stalled > config.session_window() * 3 / 4, "{stalled}");
+    let mut arrived = 0;
+    for _ in 0..300 {
+        pair.write(Side::Server, ids[0], &bulk);
+        pair.run(Duration::from_millis(100));
+        arrived += pair.read(Side::Client, ids[0], usize::MAX).len();
+    }
+    assert!(arrived > 2 << 20, "{arrived} bytes");
+}
+
+#[test]
+fn a_fin_needs_no_credit() {
+    let now = Instant::from_millis(5);
+    let limits = adit_core::Limits {
+        session_credit: 0,
+        ..Config::default().limits()
+    };
+    let session = Session::new(Arc::new(Config::default()), Side::Server, limits, now);
+    let mut bench = Bench {
+        now,
+        session,
+        decoder: adit_core::Decoder::default(),
+    };
+    bench.gets(&open(0, 100)).gets(&open(2, 100));
+    let last = bench.opened();
+    bench.session.finish(last).expect("open");
+    let fin = Frame::Fin { stream: last };
+    assert!(bench.frames().contains(&fin));
+}
+
+#[test]
+fn an_acknowledgement_that_the_carrier_does_not_take_is_no_deadline_for_ever() {
+    let mut bench = bench();
+    bench.frames();
+    bench.gets(&open(0, 100));
+    bench.now = bench.session.poll_timeout().expect("it is due soon");
+    let now = bench.now;
+    bench.session.handle_timeout(now);
+    assert!(bench.session.has_output());
+    assert!(bench.session.poll_timeout().expect("liveness") > now + Duration::from_secs(1));
+    assert!(matches!(bench.frames()[..], [Frame::Ack { position: 1 }]));
+}
+
+#[test]
+fn bytes_that_are_no_frame_yet_are_a_sign_of_life() {
+    let mut bench = bench();
+    for _ in 0..100 {
+        bench.now += Duration::from_secs(1);
+        let now = bench.now;
+        bench.session.handle_alive(now);
+        bench.session.handle_timeout(now);
+    }
+    assert!(!bench.session.is_closed());
+}
+
+#[test]
+fn streams_that_the_application_refuses_are_counted() {
+    let mut bench = bench();
+    let budget = u64::from(Config::default().glitches_max);
+    for n in 0..=budget {
+        assert!(!bench.session.is_closed());
+        bench.gets(&open(n * 2, 9));
+        let (id, now) = (bench.opened(), bench.now);
+        bench.session.refuse(now, id, Code::UNSUPPORTED);
+        if n < budget {
+            bench.sent();
+        }
+    }
+    assert!(bench.session.is_closed());
+}

@@ -115,6 +115,11 @@ impl ClientHandshake {
         self.read(now, data).map_err(|error| self.fail(error))
     }
 
+    /// Bytes came in on the carrier, whatever they are: a sign of life.
+    pub fn handle_alive(&mut self, now: Instant) {
+        self.patience.heard(now);
+    }
+
     /// Time passed.
     ///
     /// # Errors

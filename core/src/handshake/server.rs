@@ -159,6 +159,11 @@ impl ServerHandshake {
         self.read(now, data).map_err(|error| self.fail(error))
     }
 
+    /// Bytes came in on the carrier, whatever they are: a sign of life.
+    pub fn handle_alive(&mut self, now: Instant) {
+        self.patience.heard(now);
+    }
+
     /// Time passed.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::decode::Piece;
 use crate::error::{ProtocolError, SessionError};
 use crate::frame::{Frame, Open, ServiceKind};
-use crate::ids::StreamId;
+use crate::ids::{Side, StreamId};
 use crate::stream::{Recv, Reset, Send, Stream};
 use crate::time::Instant;
 
@@ -39,6 +39,12 @@ impl Session {
                 self.end(SessionError::Protocol(error));
             }
         }
+    }
+
+    /// Bytes came in on the carrier, whatever they are: a sign of life. A carrier that brings a frame, or the record around it, in
+    /// small parts over many seconds is slow and not dead.
+    pub fn handle_alive(&mut self, now: Instant) {
+        self.liveness.received(now);
     }
 
     fn payload(
@@ -162,7 +168,7 @@ impl Session {
             None
         };
         if let Some(code) = refusal {
-            return self.refuse(now, id, code);
+            return self.turn_away(now, id, code);
         }
         let recv = Recv::new(self.config.stream_credit, now);
         let mut stream = Stream::new(id, Send::new(credit, now), recv, open);
@@ -174,7 +180,7 @@ impl Session {
         Ok(())
     }
 
-    fn refuse(&mut self, now: Instant, id: StreamId, code: Code) -> Result<(), ProtocolError> {
+    fn turn_away(&mut self, now: Instant, id: StreamId, code: Code) -> Result<(), ProtocolError> {
         self.glitches.spend(now)?;
         self.stats.streams_refused += 1;
         if self.refusals.len() >= self.config.refusals_max {
@@ -206,7 +212,8 @@ impl Session {
         let Some(key) = self.known(id)? else {
             return Ok(());
         };
-        let by_opener = id.opener() != self.side;
+        // Visitors decide how many streams a server opens and gives up at once, and no peer may end a session for what visitors do.
+        let by_client = id.opener() == Side::Client && self.side == Side::Server;
         let Some(stream) = self.store.get_mut(key) else {
             return Ok(());
         };
@@ -221,7 +228,7 @@ impl Session {
         } else {
             self.events.push(&mut self.store.slab, key);
         }
-        if by_opener && idle {
+        if by_client && idle {
             self.glitches.spend(now)?;
         }
         Ok(())

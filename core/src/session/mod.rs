@@ -85,8 +85,12 @@ struct Flow {
 }
 
 impl Flow {
-    const fn grant_due(&self) -> bool {
-        self.consumed + self.window - self.granted >= self.window / 4
+    /// Worth a frame: a quarter of the window, or half of what little credit is left. Streams that stall hold a part of the window for as long as they like,
+    /// and the others must go on with what remains, however little that is.
+    fn grant_due(&self) -> bool {
+        let gain = self.consumed + self.window - self.granted;
+        let left = self.granted - self.received;
+        gain > 0 && gain >= (self.window / 4).min(left / 2)
     }
 }
 
@@ -200,6 +204,7 @@ impl Session {
             self.end(SessionError::Silent(self.config.dead_after));
             return;
         }
+        self.positions.handle_timeout(now);
         if now >= self.sweep_at {
             self.sweep_at = now + self.config.stream_idle;
             self.give_idle_credit_back(now);

@@ -74,7 +74,7 @@ impl Session {
         if self.closed.is_some() {
             return self.close_owed.is_some();
         }
-        self.has_company() || self.flow.grant_due()
+        self.has_company() || self.flow.grant_due() || self.positions.is_owed()
     }
 
     fn has_company(&self) -> bool {
@@ -123,7 +123,7 @@ impl Session {
         })
     }
 
-    /// An OPEN or RESET. `Some(None)` when the next one does not fit `limit`.
+    /// An OPEN or RESET, or the FIN of a stream whose payload is all sent. `Some(None)` when the next one does not fit `limit`.
     fn control_frame(&mut self, limit: usize) -> Option<Option<Transmit>> {
         if let Some((stream, code)) = self.refusals.pop_front() {
             self.positions.sent(1);
@@ -138,6 +138,7 @@ impl Session {
                 Some(None) => return Some(None),
                 Some(Some(frame)) => {
                     self.positions.sent(1);
+                    self.clean_up(key);
                     return Some(Some(frame));
                 }
             }
@@ -160,22 +161,26 @@ impl Session {
                 )
             });
         }
-        if id.opener() != side {
-            return None;
+        if id.opener() == side
+            && let Some(open) = stream.open.clone()
+        {
+            let credit = stream.recv.credit();
+            let frame = Frame::Open {
+                stream: id,
+                credit,
+                open,
+            }
+            .encode();
+            if frame.len() > limit {
+                return Some(None);
+            }
+            stream.open = None;
+            return Some(Some(frame));
         }
-        let open = stream.open.clone()?;
-        let credit = stream.recv.credit();
-        let frame = Frame::Open {
-            stream: id,
-            credit,
-            open,
-        }
-        .encode();
-        if frame.len() > limit {
-            return Some(None);
-        }
-        stream.open = None;
-        Some(Some(frame))
+        stream.send.is_fin_due().then(|| {
+            stream.send.fin_sent();
+            Some(Frame::Fin { stream: id }.encode())
+        })
     }
 
     fn data_frame(&mut self, now: Instant, limit: usize) -> Option<Transmit> {
@@ -196,16 +201,10 @@ impl Session {
                 if drained && stream.send.is_open() {
                     stream.tell.writable = true;
                     self.events.push(&mut self.store.slab, key);
+                } else if stream.send.is_fin_due() {
+                    self.control.push(&mut self.store.slab, key);
                 }
                 return Some(self.data(key, id.as_u64(), chunk));
-            }
-            if stream.send.is_fin_due() {
-                stream.send.fin_sent();
-                self.positions.sent(1);
-                self.schedule.sent(&mut self.store, key, 1);
-                self.schedule.remove(&mut self.store, key);
-                self.clean_up(key);
-                return Some(Frame::Fin { stream: id }.encode());
             }
             if session_credit == 0 {
                 // Not this stream's fault: it keeps its place.

@@ -17,6 +17,8 @@ pub(crate) struct Positions {
     stated: u64,
     /// When the first unit that is not acknowledged must be.
     due: Option<Instant>,
+    /// That time has passed; the ACK waits for the carrier to take it.
+    overdue: bool,
     stated_at: Option<Instant>,
     units: u64,
     delay: Duration,
@@ -31,6 +33,7 @@ impl Positions {
             received: 0,
             stated: 0,
             due: None,
+            overdue: false,
             stated_at: None,
             units,
             delay,
@@ -43,7 +46,7 @@ impl Positions {
 
     pub(crate) fn received(&mut self, now: Instant, units: u64) {
         self.received += units;
-        if units > 0 && self.due.is_none() {
+        if units > 0 && self.due.is_none() && !self.overdue {
             self.due = Some(now + self.delay);
         }
     }
@@ -70,11 +73,26 @@ impl Positions {
         self.stated = self.received;
         self.stated_at = Some(now);
         self.due = None;
+        self.overdue = false;
         Some(self.received)
     }
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.received - self.stated >= self.units || self.due.is_some_and(|due| now >= due)
+        self.is_owed() || self.due.is_some_and(|due| now >= due)
+    }
+
+    /// Whether an acknowledgement should go out as soon as the carrier takes it, whatever the time.
+    pub(crate) const fn is_owed(&self) -> bool {
+        self.overdue || self.received - self.stated >= self.units
+    }
+
+    /// Time passed: what is due then is no deadline any more, or a carrier that takes nothing would have its owner woken for
+    /// ever.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| now >= due) {
+            self.due = None;
+            self.overdue = true;
+        }
     }
 
     /// When an acknowledgement is due if nothing else happens.

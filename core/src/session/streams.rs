@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Session;
 use crate::code::Code;
-use crate::error::{OpenError, StreamError};
+use crate::error::{OpenError, SessionError, StreamError};
 use crate::frame::Open;
 use crate::ids::StreamId;
 use crate::stream::{Chunks, Growth, Recv, Reset, Send, Stream};
@@ -85,8 +85,18 @@ impl Session {
         if !stream.send.finish() {
             return Err(StreamError::Finished);
         }
-        self.schedule.activate(&mut self.store, key);
+        if stream.send.is_fin_due() {
+            self.control.push(&mut self.store.slab, key);
+        }
         Ok(())
+    }
+
+    /// Resets a stream of the peer's that should not have been opened. It counts as a frame that did no work, so a peer can't do it for ever.
+    pub fn refuse(&mut self, now: Instant, id: StreamId, code: Code) {
+        match self.glitches.spend(now) {
+            Ok(()) => self.reset(id, code),
+            Err(error) => self.end(SessionError::Protocol(error)),
+        }
     }
 
     /// Aborts both halves and releases the stream.

@@ -5,11 +5,11 @@
 pub(crate) enum Queue {
     /// Has something to tell the application.
     Events,
-    /// Owes the peer an OPEN or a RESET.
+    /// Owes the peer an OPEN, a RESET or a FIN.
     Control,
     /// Owes the peer a CREDIT or a CREDIT_RETURN.
     Credit,
-    /// Has data or a FIN to send.
+    /// Has data to send.
     Schedule,
 }
 

@@ -131,9 +131,9 @@ impl Send {
         Some(chunk)
     }
 
-    /// Whether payload or FIN could go out now, as far as this stream is concerned.
-    pub(crate) fn is_ready(&self) -> bool {
-        (self.queued > 0 && self.sent < self.credit) || self.is_fin_due()
+    /// Whether payload could go out now, as far as this stream is concerned.
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.queued > 0 && self.sent < self.credit
     }
 
     pub(crate) fn is_fin_due(&self) -> bool {
