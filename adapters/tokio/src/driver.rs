@@ -21,6 +21,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::Sleep;
 
 use crate::env::{Env, ReadToken};
+use crate::lookups::{Asked, Found, Lookups};
 use crate::ready::{Bell, Board, Key};
 use crate::sockets::{Dialled, Sockets};
 
@@ -47,7 +48,13 @@ const ROUNDS_MAX: usize = 8;
 /// Slices given to the kernel in one call.
 const SLICES_MAX: usize = 64;
 
-type Answer = Pin<Box<dyn Future<Output = Told> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+enum Answered {
+    Told(Told),
+    /// A name that any number of queries wait for.
+    Found(String, Found),
+}
 
 thread_local! {
     /// The read buffer of all machines on this thread, so that idle ones hold none.
@@ -63,6 +70,7 @@ pub(crate) struct Driver<M> {
     rung: Vec<Key>,
     sockets: Sockets,
     queries: Slab<Query>,
+    lookups: Lookups,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Option<Instant>,
 }
@@ -83,6 +91,7 @@ impl<M: Machine> Driver<M> {
             board,
             rung: Vec::new(),
             queries: Slab::new(),
+            lookups: Lookups::default(),
             timer: None,
             timer_at: None,
         }
@@ -187,8 +196,11 @@ impl<M: Machine> Driver<M> {
         while let Some(ask) = self.machine.poll_ask(now) {
             match ask {
                 Ask::Resolve {
-                    query, host, port, ..
-                } => self.ask(resolve(query, host, port)),
+                    query,
+                    host,
+                    port,
+                    purpose,
+                } => self.resolve(query, host, port, purpose),
                 Ask::ReadToken { query } => {
                     let read_token = self.read_token.clone();
                     self.ask(token(query, read_token));
@@ -208,7 +220,31 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    fn ask(&mut self, answer: impl Future<Output = Told> + Send + 'static) {
+    fn resolve(&mut self, query: u32, host: String, port: u16, purpose: Purpose) {
+        if purpose == Purpose::Carrier {
+            return self.ask(async move {
+                let result = look_up(&host, port).await;
+                Answered::Told(Told::Resolved { query, result })
+            });
+        }
+        match self.lookups.ask(query, host, port) {
+            Asked::Start(host) => self.look_up(host),
+            Asked::Waits => {}
+            Asked::Refused => self.ask(async move {
+                let result = Err("too many look-ups of names are waiting".to_owned());
+                Answered::Told(Told::Resolved { query, result })
+            }),
+        }
+    }
+
+    fn look_up(&mut self, host: String) {
+        self.ask(async move {
+            let found = look_up(&host, 0).await;
+            Answered::Found(host, found)
+        });
+    }
+
+    fn ask(&mut self, answer: impl Future<Output = Answered> + Send + 'static) {
         let entry = self.queries.vacant_entry();
         let index = entry.key();
         let bell = Bell::new(Key::Query(index), Arc::clone(&self.board));
@@ -231,9 +267,20 @@ impl<M: Machine> Driver<M> {
             .answer
             .as_mut()
             .poll(&mut Context::from_waker(&query.waker));
-        if let Poll::Ready(told) = poll {
-            self.queries.remove(index);
-            self.machine.tell(self.env.clock.now(), told);
+        let Poll::Ready(answered) = poll else { return };
+        self.queries.remove(index);
+        let now = self.env.clock.now();
+        match answered {
+            Answered::Told(told) => self.machine.tell(now, told),
+            Answered::Found(host, found) => {
+                let (answers, next) = self.lookups.found(&host, &found);
+                for told in answers {
+                    self.machine.tell(now, told);
+                }
+                if let Some(host) = next {
+                    self.look_up(host);
+                }
+            }
         }
     }
 
@@ -355,22 +402,21 @@ fn hand_over(buffer: &mut BytesMut) -> BytesMut {
     data
 }
 
-async fn resolve(query: u32, host: String, port: u16) -> Told {
-    let result = match lookup_host((host.as_str(), port)).await {
+async fn look_up(host: &str, port: u16) -> Found {
+    match lookup_host((host, port)).await {
         Ok(addrs) => Ok(addrs.collect()),
         Err(error) => Err(error.to_string()),
-    };
-    Told::Resolved { query, result }
+    }
 }
 
-async fn token(query: u32, read_token: Option<ReadToken>) -> Told {
+async fn token(query: u32, read_token: Option<ReadToken>) -> Answered {
     let result = match read_token {
         None => Err("this program was given no token".to_owned()),
         Some(read_token) => tokio::task::spawn_blocking(move || read_token())
             .await
             .unwrap_or_else(|_| Err("reading the token failed".to_owned())),
     };
-    Told::Token { query, result }
+    Answered::Told(Told::Token { query, result })
 }
 
 #[cfg(test)]
