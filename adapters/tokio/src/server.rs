@@ -2,9 +2,10 @@
 //! carrier a task of its own.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,7 +38,10 @@ pub async fn serve(server: Server, control: TcpListener, env: Env, mut stopping:
         env,
         inboxes: Mutex::default(),
     });
-    let mut control = Some(control);
+    let mut control = Some(Control {
+        listener: control,
+        pause: None,
+    });
     let mut listeners = HashMap::new();
     let mut peers = JoinSet::new();
 
@@ -47,10 +51,7 @@ pub async fn serve(server: Server, control: TcpListener, env: Env, mut stopping:
             return;
         }
         tokio::select! {
-            accepted = accept(control.as_ref()) => match accepted {
-                Ok((stream, from)) => hub.carrier(&mut peers, stream, from),
-                Err(error) => back_off(&error, "the control plane").await,
-            },
+            (stream, from) = accept(&mut control) => hub.carrier(&mut peers, stream, from),
             () = changed.notified() => {}
             Some(ended) = peers.join_next(), if !peers.is_empty() => {
                 if ended.is_err_and(|error| error.is_panic()) {
@@ -245,10 +246,36 @@ impl Inbox {
     }
 }
 
+/// The control listener, and the pause after it failed. The pause is kept here and not in a future that whatever else
+/// happens would drop: a listener that fails at once must not be asked again at every turn.
+struct Control {
+    listener: TcpListener,
+    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Control {
+    /// May be dropped while it waits.
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                pause.await;
+                self.pause = None;
+            }
+            match self.listener.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    let pause = async move { back_off(&error, "the control plane").await };
+                    self.pause = Some(Box::pin(pause));
+                }
+            }
+        }
+    }
+}
+
 /// Accepts from a listener that may be closed already.
-async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
-    match listener {
-        Some(listener) => listener.accept().await,
+async fn accept(control: &mut Option<Control>) -> (TcpStream, SocketAddr) {
+    match control {
+        Some(control) => control.accept().await,
         None => std::future::pending().await,
     }
 }
