@@ -65,10 +65,11 @@ impl Client {
             software: String::new(),
         };
         let config = Arc::clone(&self.config);
+        let deadline = clock.now() + config.handshake_timeout;
         let mut handshake =
             ClientHandshake::new(config, &self.token, hello, facts, seed, clock.now());
         loop {
-            send(&mut io, || {
+            send(&mut io, deadline - clock.now(), || {
                 handshake.poll_transmit(clock.now(), FRAME_MAX_BYTES)
             })
             .await?;

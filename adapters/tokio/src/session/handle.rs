@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_core::{Code, Open, OpenError, ServiceId, ServiceKind, SessionError};
+use adit_core::{Open, OpenError, ServiceId, ServiceKind, SessionError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::shared::{Shared, Waiting};
@@ -76,7 +76,7 @@ impl Session {
             opened.as_mut().enable();
             let (arrived, ended) = self
                 .shared
-                .with(|state| (state.arrived.pop_front(), state.ended.is_some()));
+                .with(|state| (state.arrived.pop_front(), state.over().is_some()));
             match arrived {
                 Some((id, open)) => return Some(Stream::new(Arc::clone(&self.shared), id, open)),
                 None if ended => return None,
@@ -97,13 +97,21 @@ impl Session {
         }
     }
 
-    /// Ends the session and all its streams now. The peer is told.
+    /// Ends the session and all its streams now: the peer sees those reset that had not ended. What ended well before, it may
+    /// still read; it is told of the session's end when it has done so, after 2 s at the latest.
     pub fn close(&self) {
         let now = self.shared.clock.now();
         self.shared.with(|state| {
-            state.session.close(now, Code::DONE);
+            state.reset_arrived();
+            let ids: Vec<_> = state.streams.keys().copied().collect();
+            for id in ids {
+                state.session.release(id);
+            }
+            state.leaving.close(now, &mut state.session);
+            state.wake_streams();
             state.wake_task();
         });
+        self.shared.opened.notify_waiters();
     }
 
     /// The round trip that was measured last.
@@ -117,12 +125,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         let now = self.shared.clock.now();
         self.shared.with(|state| {
-            // Nobody can take these any more.
-            while let Some((id, _)) = state.arrived.pop_front() {
-                state.streams.remove(&id);
-                state.session.reset(id, Code::CANCELLED);
-            }
-            state.session.go_away(now, Duration::ZERO);
+            state.reset_arrived();
+            state.leaving.begin(now, &mut state.session);
             state.wake_task();
         });
     }

@@ -1,6 +1,7 @@
 //! What both handshakes need of their carrier: frames out, bytes in, and an eye on the time.
 
 use std::io;
+use std::time::Duration;
 
 use adit_core::{Instant, Transmit};
 use bytes::{Bytes, BytesMut};
@@ -15,15 +16,28 @@ pub(super) const FRAME_MAX_BYTES: usize = 16 * 1024;
 pub(super) const READ_BYTES: usize = 16 * 1024;
 
 /// Sends all frames that there are.
+///
+/// # Errors
+///
+/// [`TimedOut`](io::ErrorKind::TimedOut) if the carrier did not take them within `patience`; what the carrier says.
 pub(super) async fn send(
     io: &mut (impl AsyncWrite + Unpin),
+    patience: Duration,
     mut next: impl FnMut() -> Option<Transmit>,
 ) -> io::Result<()> {
-    while let Some(frame) = next() {
-        io.write_all(frame.head()).await?;
-        io.write_all(frame.payload()).await?;
-    }
-    io.flush().await
+    let sending = async {
+        while let Some(frame) = next() {
+            io.write_all(frame.head()).await?;
+            io.write_all(frame.payload()).await?;
+        }
+        io.flush().await
+    };
+    tokio::time::timeout(patience, sending)
+        .await
+        .unwrap_or_else(|_| {
+            let text = "the other side did not read within the time of the handshake";
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        })
 }
 
 /// What a carrier had to say.

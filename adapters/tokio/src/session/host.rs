@@ -19,6 +19,7 @@ pub struct Host {
     clock: Clock,
     endpoint: Arc<Mutex<Endpoint>>,
     verifiers: BTreeMap<TunnelName, Verifier>,
+    handshake_timeout: Duration,
 }
 
 impl Host {
@@ -33,6 +34,7 @@ impl Host {
         getrandom::fill(&mut seed)?;
         Ok(Self {
             clock: Clock::start(),
+            handshake_timeout: config.handshake_timeout,
             endpoint: Arc::new(Mutex::new(Endpoint::new(config, seed))),
             verifiers: BTreeMap::new(),
         })
@@ -73,6 +75,7 @@ impl Host {
         };
         let accepted = self.endpoint().accept(clock.now(), facts);
         let mut handshake = accepted.map_err(|_| AcceptError::Busy)?;
+        let deadline = clock.now() + self.handshake_timeout;
         let mut refused = None;
         loop {
             match self.progress(&mut handshake) {
@@ -85,7 +88,7 @@ impl Host {
                 Progress::Refused(error) => refused = Some(error),
                 Progress::Waiting => {}
             }
-            send(&mut io, || {
+            send(&mut io, deadline - clock.now(), || {
                 handshake.poll_transmit(clock.now(), FRAME_MAX_BYTES)
             })
             .await?;

@@ -46,6 +46,7 @@ mod error;
 mod handle;
 mod handshake;
 mod host;
+mod leaving;
 mod shared;
 mod stream;
 mod task;

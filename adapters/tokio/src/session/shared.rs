@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
-use adit_core::{Code, Event, Open, Session, SessionError, StreamId};
+use adit_core::{Code, Event, Instant, Open, Session, SessionError, StreamId};
 use tokio::sync::Notify;
 
+use super::leaving::Leaving;
 use crate::clock::Clock;
 
 /// The lock is held for moments, and never while a waker is called.
@@ -23,6 +24,7 @@ pub(super) struct State {
     pub(super) arrived: VecDeque<(StreamId, Open)>,
     pub(super) streams: HashMap<StreamId, Waiting>,
     pub(super) ended: Option<SessionError>,
+    pub(super) leaving: Leaving,
     /// The task, while it waits.
     pub(super) task: Option<Waker>,
     /// To be woken once the lock is free.
@@ -44,6 +46,7 @@ impl Shared {
             arrived: VecDeque::new(),
             streams: HashMap::new(),
             ended: None,
+            leaving: Leaving::default(),
             task: None,
             wake: Vec::new(),
         };
@@ -73,8 +76,15 @@ impl State {
         self.wake.extend(self.task.take());
     }
 
+    /// Why nothing more can be done with the streams: the session ended, or this side closed it.
+    pub(super) fn over(&self) -> Option<SessionError> {
+        let closing = self.leaving.closing;
+        self.ended
+            .or(closing.then_some(SessionError::Closed(Code::DONE)))
+    }
+
     /// Sees to what the session tells. Whether streams arrived or the session ended.
-    pub(super) fn handle_events(&mut self) -> bool {
+    pub(super) fn handle_events(&mut self, now: Instant) -> bool {
         let mut news = false;
         while let Some(event) = self.session.poll_event() {
             match event {
@@ -91,19 +101,38 @@ impl State {
                     }
                     self.wake_stream(id, true, true);
                 }
-                Event::GoAway { .. } => {}
-                Event::Drained => self.session.close(adit_core::Instant::ORIGIN, Code::DONE),
+                Event::GoAway { .. } => self.leaving.handle_go_away(now),
+                Event::Drained => self.leaving.handle_drained(now),
                 Event::Closed(error) => {
                     self.ended = Some(error);
-                    let waiting = self.streams.values_mut();
-                    let wakers =
-                        waiting.flat_map(|stream| [stream.reader.take(), stream.writer.take()]);
-                    self.wake.extend(wakers.flatten());
+                    self.wake_streams();
                     news = true;
                 }
             }
         }
         news
+    }
+
+    /// Resets the streams that nobody has taken, as nobody can any more.
+    pub(super) fn reset_arrived(&mut self) {
+        while let Some((id, _)) = self.arrived.pop_front() {
+            self.streams.remove(&id);
+            self.session.reset(id, Code::CANCELLED);
+            self.session.release(id);
+        }
+    }
+
+    /// When the task has to look, if nothing happens before.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let times = [self.session.poll_timeout(), self.leaving.poll_timeout()];
+        times.into_iter().flatten().min()
+    }
+
+    /// Whoever waits on a stream has to look why it is over.
+    pub(super) fn wake_streams(&mut self) {
+        let waiting = self.streams.values_mut();
+        let wakers = waiting.flat_map(|stream| [stream.reader.take(), stream.writer.take()]);
+        self.wake.extend(wakers.flatten());
     }
 
     fn wake_stream(&mut self, id: StreamId, reader: bool, writer: bool) {

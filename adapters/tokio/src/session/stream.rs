@@ -56,6 +56,9 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let now = self.shared.clock.now();
         self.shared.with(|state| {
+            if state.leaving.closing {
+                failure(state, self.id)?;
+            }
             let before = buffer.filled().len();
             for chunk in state.session.chunks(self.id) {
                 let some = chunk.len().min(buffer.remaining());
@@ -144,7 +147,7 @@ fn failure(state: &State, id: StreamId) -> io::Result<()> {
         let text = format!("the other side reset the stream: {code}");
         return Err(io::Error::new(io::ErrorKind::ConnectionReset, text));
     }
-    match state.ended {
+    match state.over() {
         Some(error) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)),
         None => Ok(()),
     }

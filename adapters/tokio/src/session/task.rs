@@ -50,15 +50,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<T> {
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.shared
             .with(|state| state.task = Some(context.waker().clone()));
-        let more = self.read(context);
+        let mut more = self.read(context);
         self.handle_events();
         if let Poll::Ready(Err(_)) = self.write(context) {
             self.lose_carrier();
         }
-        self.handle_events();
+        // What follows from it may have to be sent.
+        more |= self.handle_events();
         let (ended, deadline) = self
             .shared
-            .with(|state| (state.ended.is_some(), state.session.poll_timeout()));
+            .with(|state| (state.ended.is_some(), state.poll_timeout()));
         if ended {
             return self.finish(context);
         }
@@ -133,17 +134,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<T> {
             .with(|state| state.session.handle_carrier_lost(now));
     }
 
-    fn handle_events(&mut self) {
+    /// Whether this side's leaving went on.
+    fn handle_events(&mut self) -> bool {
         let now = self.shared.clock.now();
-        let news = self.shared.with(|state| {
+        let (news, settled) = self.shared.with(|state| {
             if state.session.poll_timeout().is_some_and(|at| at <= now) {
                 state.session.handle_timeout(now);
             }
-            state.handle_events()
+            let mut news = state.handle_events(now);
+            let settled = state.leaving.settle(now, &mut state.session);
+            if settled {
+                news |= state.handle_events(now);
+            }
+            (news, settled)
         });
         if news {
             self.shared.opened.notify_waiters();
         }
+        settled
     }
 
     fn wait_until(&mut self, deadline: Option<Instant>, context: &mut Context<'_>) {

@@ -144,8 +144,72 @@ async fn a_closed_session_ends_everything_and_says_why() {
     assert_eq!(client.ended().await, SessionError::PeerClosed(Code::DONE));
     assert!(client.accept().await.is_none());
     let error = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert!(client.open().is_err());
+    let error = out.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+    assert!(server.accept().await.is_none() && server.open().is_err());
+}
+
+/// A stream that is over on the server's side, and of which the client has read nothing yet.
+async fn unread(server: &Session, client: &Session) -> Stream {
+    let mut out = server.open().unwrap();
+    out.write_all(b"last words").await.unwrap();
+    out.shutdown().await.unwrap();
+    let mut stream = client.accept().await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(out.read(&mut [0; 1]).await.unwrap(), 0);
+    stream
+}
+
+/// Lets the tasks of both sessions do all that they can.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_had_ended_before_its_session_was_closed_can_still_be_read() {
+    let (server, client) = sessions(4096).await;
+    let mut stream = unread(&server, &client).await;
+    server.close();
+    settle().await;
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"last words");
+    drop(stream);
+    assert_eq!(client.ended().await, SessionError::PeerClosed(Code::DONE));
+}
+
+#[tokio::test]
+async fn what_had_ended_before_its_session_was_dropped_can_still_be_read() {
+    let (server, client) = sessions(4096).await;
+    let mut stream = unread(&server, &client).await;
+    drop(server);
+    settle().await;
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"last words");
+    drop(stream);
+    assert_eq!(client.ended().await, SessionError::PeerClosed(Code::DONE));
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_does_not_hold_up_the_end() {
+    let (server, client) = sessions(4096).await;
+    let _stream = unread(&server, &client).await;
+    server.close();
+    assert_eq!(server.ended().await, SessionError::Closed(Code::DONE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_carrier_that_takes_nothing_ends_the_handshake_in_its_time() {
+    let (near, _far) = tokio::io::duplex(8);
+    let Err(AcceptError::Carrier(error)) = host().accept(near, None).await else {
+        panic!("the handshake went on")
+    };
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
 
 #[tokio::test]
