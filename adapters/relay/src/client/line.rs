@@ -58,6 +58,17 @@ pub(super) struct Relaying {
     useless: bool,
 }
 
+impl Relaying {
+    /// How long the session has been of use.
+    fn lived(&self, now: Instant) -> Duration {
+        if self.useless {
+            Duration::ZERO
+        } else {
+            now - self.since
+        }
+    }
+}
+
 /// What a line tells its client, once for each.
 pub(super) enum News {
     /// No session came of it.
@@ -65,7 +76,10 @@ pub(super) enum News {
     /// The session ended.
     Ended { reason: String, lived: Duration },
     /// The server goes away; running streams go on.
-    GoingAway { retry_after: Duration },
+    GoingAway {
+        retry_after: Duration,
+        lived: Duration,
+    },
     /// A visitor came.
     Opened { id: StreamId, open: Open },
     /// A visitor whose upstream is being dialled has gone.
@@ -130,6 +144,12 @@ impl Line {
         let Some(wire) = self.wire.as_mut().filter(|wire| wire.is_open()) else {
             return;
         };
+        // A TLS record may take longer than a silence may last.
+        match &mut self.phase {
+            Phase::Greeting(handshake) if !data.is_empty() => handshake.handle_alive(now),
+            Phase::Open(relaying) if !data.is_empty() => relaying.session.handle_alive(now),
+            _ => {}
+        }
         let result = wire.carrier.handle_input(now, data);
         self.handle_carrier(now, shared);
         if let Err(error) = result {
@@ -384,15 +404,12 @@ impl Line {
             }
             Event::GoAway { retry_after } => {
                 leaving.handle_go_away(now);
-                self.news = Some(News::GoingAway { retry_after });
+                let lived = relaying.lived(now);
+                self.news = Some(News::GoingAway { retry_after, lived });
             }
             Event::Drained => leaving.handle_drained(now),
             Event::Closed(error) => {
-                let lived = if relaying.useless {
-                    Duration::ZERO
-                } else {
-                    now - relaying.since
-                };
+                let lived = relaying.lived(now);
                 let reason = reason(relaying.useless, error);
                 self.end_session(now, News::Ended { reason, lived }, shared);
             }

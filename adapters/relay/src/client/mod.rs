@@ -37,6 +37,10 @@ use crate::sockets::Sockets;
 /// A session that lived for so long made the attempts before it worth while: the backoff starts over.
 const LIVED: Duration = Duration::from_secs(10);
 
+/// The longest wait before the next attempt that a server may ask for when it goes away. A refusal, which needs no proof, gets no
+/// more than the longest backoff.
+const GO_AWAY_WAIT_MAX: Duration = Duration::from_secs(300);
+
 /// Lines at once: the one in use, and those that run out. Beyond it the oldest of them is ended.
 const LINES_MAX: usize = 4;
 
@@ -229,7 +233,8 @@ impl Client {
             News::Failed(error) => {
                 self.in_vain = self.in_vain.wrapping_add(1);
                 self.shared.tally.add(Count::AttemptsFailed, 1);
-                if let Some(retry_in) = self.retry(now, line, error.retry_after()) {
+                let at_least = error.retry_after().min(self.shared.config.reconnect_max);
+                if let Some(retry_in) = self.retry(now, line, at_least) {
                     let server = self.shared.config.server.clone();
                     let notice = Notice::AttemptFailed {
                         server,
@@ -240,17 +245,16 @@ impl Client {
                 }
             }
             News::Ended { reason, lived } => {
-                if lived >= LIVED {
-                    self.backoff.reset();
-                    self.in_vain = 0;
-                }
+                self.count_life(lived);
                 let retry_in = self.retry(now, line, Duration::ZERO);
                 self.shared
                     .sockets
                     .ask(Ask::Notice(Notice::Disconnected { reason, retry_in }));
             }
-            News::GoingAway { retry_after } => {
-                if let Some(retry_after) = self.retry(now, line, retry_after) {
+            News::GoingAway { retry_after, lived } => {
+                self.count_life(lived);
+                let at_least = retry_after.min(GO_AWAY_WAIT_MAX);
+                if let Some(retry_after) = self.retry(now, line, at_least) {
                     let notice = Notice::ServerGoingAway { retry_after };
                     self.shared.sockets.ask(Ask::Notice(notice));
                 }
@@ -259,6 +263,14 @@ impl Client {
             News::Cancelled { dial } => {
                 self.upstreams.cancel(dial, &mut self.shared);
             }
+        }
+    }
+
+    /// A session takes no more visitors: whether it lived long enough for the backoff to start over.
+    fn count_life(&mut self, lived: Duration) {
+        if lived >= LIVED {
+            self.backoff.reset();
+            self.in_vain = 0;
         }
     }
 

@@ -365,8 +365,11 @@ impl Machine for Peer {
             self.spoke = true;
             self.shared.with(|table| table.spoke(self.id));
         }
-        if let Phase::Open(serving) = &mut self.phase {
-            serving.heard();
+        // A TLS record may take longer than a silence may last.
+        match &mut self.phase {
+            Phase::Greeting(greeting) if !data.is_empty() => greeting.handshake.handle_alive(now),
+            Phase::Open(serving) if !data.is_empty() => serving.heard(now),
+            _ => {}
         }
         let result = self.wire.carrier.handle_input(now, data);
         self.handle_carrier(now);

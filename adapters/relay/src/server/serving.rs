@@ -95,7 +95,8 @@ impl Serving {
     }
 
     /// Bytes came on the carrier: whoever doubted that the client is there knows now.
-    pub(super) fn heard(&mut self) {
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.session.handle_alive(now);
         self.challenged_until = None;
         if !self.answers() {
             self.pulse.answers.store(true, Ordering::Relaxed);
@@ -139,8 +140,7 @@ impl Serving {
         match event {
             // Clients offer services; they don't use any, yet.
             Event::Opened { id, .. } => {
-                session.reset(id, Code::UNSUPPORTED);
-                session.release(id);
+                session.refuse(now, id, Code::UNSUPPORTED);
             }
             Event::Readable(id) => streams.handle_readable(id, session, sockets),
             Event::Writable(id) => streams.handle_writable(id, session, sockets),
