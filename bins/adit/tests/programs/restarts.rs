@@ -1,6 +1,8 @@
 //! Programs that die and come back; everything else finds them again by itself.
 
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::sync::mpsc;
 
 use crate::kit::{Program, Site, Upstream, ask, port_of, service_of, until};
 
@@ -51,8 +53,44 @@ fn a_killed_server_is_found_again_by_its_client() {
 }
 
 #[test]
+fn an_answer_that_a_killed_server_cut_short_does_not_look_complete() {
+    let (site, upstream) = (Site::new(), half_an_answer());
+    let (mut server, _client, addr) = running(&site, &upstream);
+    let mut visitor = crate::kit::connect(addr);
+    visitor.read_exact(&mut [0; 4]).unwrap();
+    server.kill();
+    let error = visitor.read(&mut [0; 1]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_request_that_a_killed_client_cut_short_does_not_look_complete() {
+    let (sender, heard) = mpsc::channel();
+    let upstream = Upstream::start(move |mut stream| {
+        stream.read_exact(&mut [0; 4]).unwrap();
+        sender.send(None).unwrap();
+        let end = stream.read(&mut [0; 1]).map_err(|error| error.kind());
+        sender.send(Some(end)).unwrap();
+    });
+    let site = Site::new();
+    let (_server, mut client, addr) = running(&site, &upstream);
+    let mut visitor = crate::kit::connect(addr);
+    visitor.write_all(b"half").unwrap();
+    assert_eq!(heard.recv().unwrap(), None);
+    client.kill();
+    assert_eq!(heard.recv().unwrap(), Some(Err(ErrorKind::ConnectionReset)));
+}
+
+/// Sends the beginning of an answer, and then nothing until its visitor goes.
+fn half_an_answer() -> Upstream {
+    Upstream::start(|mut stream| {
+        stream.write_all(b"half").unwrap();
+        let _ = stream.read(&mut [0; 1]);
+    })
+}
+
+#[test]
 fn a_stopped_server_lets_running_connections_finish_and_ends_with_0() {
-    use std::io::{Read, Write};
     let (site, upstream) = (Site::new(), Upstream::echo("reply"));
     let (mut server, _client, addr) = running(&site, &upstream);
     let mut visitor = crate::kit::connect(addr);
@@ -78,12 +116,15 @@ fn a_stopped_server_lets_running_connections_finish_and_ends_with_0() {
 fn a_second_signal_ends_a_server_at_once() {
     let (site, upstream) = (Site::new(), Upstream::echo("reply"));
     let (mut server, _client, addr) = running(&site, &upstream);
-    let _visitor = crate::kit::connect(addr);
+    let mut visitor = crate::kit::connect(addr);
     until("the stream to be open", || serves(addr));
     server.terminate();
     server.logged("stopping");
     server.terminate();
     assert!(server.ended().success());
+    // What it was served has not ended well.
+    let error = visitor.read(&mut [0; 1]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]
