@@ -258,6 +258,13 @@ impl World {
     pub fn freeze(&mut self, task: TaskId) {
         if let Some(task) = &mut self.tasks[task.0] {
             task.frozen = true;
+        }
+        self.cut_off(task);
+    }
+
+    /// Takes all its connections from a task, which runs on: they stay, silent. Later ones are not touched.
+    pub fn cut_off(&mut self, task: TaskId) {
+        if let Some(task) = &mut self.tasks[task.0] {
             let ends: Vec<End> = task
                 .sockets
                 .values()

@@ -448,3 +448,24 @@ fn a_server_that_asks_for_patience_gets_it() {
         "the backoff alone would be half a second at most"
     );
 }
+
+#[test]
+fn a_session_that_lived_starts_the_backoff_over_though_the_server_goes_away() {
+    let mut world = World::new(31);
+    world.client(plain(), Ok(token("a")));
+    world.run(SECOND * 300);
+    let server = world.server(CONTROL, server_config());
+    assert!(world.run_until(SECOND * 31, |world| world.counters(server).sessions == 1));
+    world.run(SECOND * 20);
+    world.drain_server(server, SECOND);
+    world.run(SECOND);
+    let wait = world.notices.iter().find_map(|(_, notice)| match notice {
+        Notice::ServerGoingAway { retry_after } => Some(*retry_after),
+        _ => None,
+    });
+    assert_eq!(
+        wait,
+        Some(SECOND),
+        "the waits of attempts long ago still count"
+    );
+}

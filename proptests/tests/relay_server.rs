@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adit_core::{ClientId, Code, Config, SessionError, Token};
+use adit_proptests::pipe::Shape;
 use adit_proptests::scene::{self, CONTROL, client_config, server_config, token};
 use adit_proptests::{Behaviour, PuppetId, ServerId, TaskId, World};
 use adit_relay::client::{AttemptError, ClientConfig};
@@ -540,4 +541,56 @@ fn a_visitor_beyond_the_stream_limit_is_reset_and_counted() {
     let next = world.visitor(PORT);
     world.run(SECOND);
     assert!(!world.was_reset(next), "the place was not given back");
+}
+
+#[test]
+fn a_flood_of_strangers_who_speak_keeps_no_honest_client_out() {
+    let latency = SECOND / 20;
+    let shape = Shape {
+        latency,
+        ..Shape::default()
+    };
+    let mut world = World::with_shape(21, shape);
+    let mut config = server_config();
+    config.core = Arc::new(Config {
+        handshakes_max: 100,
+        ..Config::default()
+    });
+    let server = world.server(CONTROL, config);
+    let flood = |world: &mut World, count: usize| {
+        for _ in 0..count {
+            idlers(world, 1, &[0x02, 0x7e]);
+            world.run(SECOND / 100);
+        }
+    };
+    flood(&mut world, 200);
+    world.client(named("honest", UPSTREAM), Ok(token("a")));
+    flood(&mut world, 100);
+    assert_eq!(world.counters(server).sessions, 1, "it was kept out");
+    assert!(!world.noticed(|notice| matches!(notice, Notice::AttemptFailed { .. })));
+}
+
+#[test]
+fn a_client_that_comes_back_gets_its_visitors_at_once_though_the_server_believes_in_its_old_session()
+ {
+    let mut world = World::new(22);
+    let mut config = server_config();
+    config.core = Arc::new(Config {
+        ping_after: SECOND * 60,
+        dead_after: SECOND * 120,
+        ..Config::default()
+    });
+    let server = world.server(CONTROL, config);
+    let client = world.client(named("client", UPSTREAM), Ok(token("a")));
+    world.expect_sessions(server, 1);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    world.cut_off(client);
+    assert!(world.run_until(SECOND * 20, |world| world.counters(server).sessions == 2));
+    for _ in 0..4 {
+        let visitor = world.visitor(PORT);
+        world.say(visitor, b"hello");
+        assert!(world.run_until(SECOND / 10, |world| world.heard(visitor) == b"hello"));
+    }
+    world.run(SECOND * 2);
+    assert_eq!(world.counters(server).sessions, 1, "the old one was kept");
 }

@@ -246,19 +246,21 @@ impl PortTable {
         }
     }
 
-    /// Whose turn a visitor is: the next session that answers, or, if none does, the next one at all.
+    /// Whose turn a visitor is: the next session that answers, or, if none does, the next one at all. `answers` is `None` for a
+    /// member that has no session yet.
     pub(super) fn turn(
         &mut self,
         listener: ListenerId,
-        answers: impl Fn(PeerId) -> bool,
+        answers: impl Fn(PeerId) -> Option<bool>,
     ) -> Option<PeerId> {
         let port = self.ports.get_mut(&listener)?;
         let count = port.members.len();
+        let state = |index: usize| port.members.get(index).and_then(|peer| answers(*peer));
         let in_turn = (0..count).map(|step| (port.turn.wrapping_add(step)) % count);
         let chosen = in_turn
             .clone()
-            .find(|&index| port.members.get(index).is_some_and(|peer| answers(*peer)))
-            .or_else(|| in_turn.clone().next())?;
+            .find(|&index| state(index) == Some(true))
+            .or_else(|| in_turn.clone().find(|&index| state(index).is_some()))?;
         port.turn = chosen + 1;
         port.members.get(chosen).copied()
     }

@@ -34,7 +34,7 @@ pub(super) struct Serving {
     services: Vec<(ListenerId, ServiceId)>,
     pulse: Arc<Pulse>,
     config: Arc<Config>,
-    /// A new instance of the same client came: this one is replaced then, unless a byte arrives.
+    /// The same client has made another session: this one is replaced then, unless a byte arrives.
     challenged_until: Option<Instant>,
     leaving: Leaving,
     /// The server drains: the session ends then, whatever still runs.
@@ -113,7 +113,7 @@ impl Serving {
         ANSWER_MIN.max(rtt.saturating_mul(3))
     }
 
-    /// A new instance of the same client is here: is this one still?
+    /// The same client has made another session: is it still at the end of this one?
     pub(super) fn challenge(&mut self, now: Instant) {
         self.session.ping(now);
         self.challenged_until.get_or_insert(now + self.patience());

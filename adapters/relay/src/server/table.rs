@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adit_core::{
-    AdmitError, AtLimit, ClientId, Code, Config, Endpoint, Established, Grant, Instance, Instant,
-    Request, ServerFacts, ServerHandshake, SessionId, TunnelName,
+    AdmitError, AtLimit, ClientId, Code, Config, Endpoint, Established, Grant, Instant, Request,
+    ServerFacts, ServerHandshake, SessionId, TunnelName,
 };
 
 use super::penalties::Penalties;
@@ -35,7 +35,7 @@ pub(super) struct Pulse {
 pub(super) struct Mail {
     /// Make room: others wait that have not been heard yet.
     pub(super) displaced: bool,
-    /// A new instance of the same client is here: prove that this session answers, or end.
+    /// The same client has made another session: prove that this one answers, or end.
     pub(super) challenged: bool,
     /// The server drains, and ends everything at that time.
     pub(super) drain: Option<Instant>,
@@ -53,15 +53,14 @@ struct Entry {
 }
 
 enum Stage {
-    /// Not authenticated; whether it has sent anything yet.
-    Waiting { spoke: bool },
+    /// Not authenticated.
+    Waiting,
     /// The proof was right, and the session is being made.
     Admitted,
     /// It has a session.
     Open {
         tunnel: TunnelName,
         client_id: ClientId,
-        instance: Instance,
         session: SessionId,
     },
 }
@@ -74,8 +73,10 @@ pub(super) struct Table {
     handshakes_max: usize,
     peers: HashMap<PeerId, Entry>,
     next_peer: u64,
-    /// Peers that have not authenticated, in the order in which they make room: the silent first, the oldest of them first.
+    /// Peers that have not authenticated, by whether they spoke, the oldest first.
     waiting: BTreeSet<(bool, PeerId)>,
+    /// How many of them have not spoken.
+    silent: usize,
     clients: HashMap<(TunnelName, ClientId), Vec<PeerId>>,
     ports: PortTable,
     penalties: Penalties,
@@ -104,6 +105,7 @@ impl Table {
             peers: HashMap::new(),
             next_peer: 0,
             waiting: BTreeSet::new(),
+            silent: 0,
             clients: HashMap::new(),
             ports: PortTable::new(config.data_addr, config.ports_max),
             penalties: Penalties::new(config.core.dead_after),
@@ -121,7 +123,7 @@ impl Table {
             return Err(Refused::Draining);
         }
         while self.waiting.len() >= self.handshakes_max {
-            let Some((_, peer)) = self.waiting.pop_first() else {
+            let Some(peer) = self.makes_room() else {
                 break;
             };
             self.tally.add(Count::Displaced, 1);
@@ -139,21 +141,36 @@ impl Table {
             pulse: pulse.clone(),
             mail: Mail::default(),
             woken: false,
-            stage: Stage::Waiting { spoke: false },
+            stage: Stage::Waiting,
             listeners: Vec::new(),
         };
         self.peers.insert(peer, entry);
         self.waiting.insert((false, peer));
+        self.silent += 1;
         Ok((peer, pulse, self.seeds.next()))
+    }
+
+    /// Who is told to go: the oldest of the silent or of those who spoke, whichever are more. So neither a flood of silence nor one of
+    /// words takes more than half of the places from the other, and a newcomer keeps its place for as long as half of them take to fill.
+    fn makes_room(&mut self) -> Option<PeerId> {
+        let spoke = self.waiting.len() - self.silent > self.silent;
+        let (_, peer) = *self.waiting.range((spoke, PeerId(0))..).next()?;
+        self.no_longer_waits(peer);
+        Some(peer)
+    }
+
+    fn no_longer_waits(&mut self, peer: PeerId) {
+        if self.waiting.remove(&(false, peer)) {
+            self.silent -= 1;
+        }
+        self.waiting.remove(&(true, peer));
     }
 
     /// The peer sent its first bytes.
     pub(super) fn spoke(&mut self, peer: PeerId) {
         if self.waiting.remove(&(false, peer)) {
+            self.silent -= 1;
             self.waiting.insert((true, peer));
-            if let Some(entry) = self.peers.get_mut(&peer) {
-                entry.stage = Stage::Waiting { spoke: true };
-            }
         }
     }
 
@@ -186,8 +203,7 @@ impl Table {
         request: &Request,
         services_max: usize,
     ) -> Vec<Answer> {
-        self.waiting.remove(&(true, peer));
-        self.waiting.remove(&(false, peer));
+        self.no_longer_waits(peer);
         let tunnel = self.tunnels.find(&request.tunnel);
         let Some(entry) = self.peers.get_mut(&peer) else {
             return Vec::new();
@@ -220,7 +236,7 @@ impl Table {
         answers
     }
 
-    /// Makes the session, and challenges other instances of the same client.
+    /// Makes the session, and challenges the other sessions of the same client: it may have lost their carriers, unseen from here.
     pub(super) fn admit(
         &mut self,
         now: Instant,
@@ -235,11 +251,10 @@ impl Table {
         let mut challenged = Vec::new();
         for other in others.iter() {
             if let Some(Entry {
-                stage: Stage::Open { instance, .. },
+                stage: Stage::Open { .. },
                 pulse,
                 ..
             }) = self.peers.get(other)
-                && *instance != request.instance
             {
                 pulse.answers.store(false, Ordering::Relaxed);
                 challenged.push(*other);
@@ -253,7 +268,6 @@ impl Table {
             entry.stage = Stage::Open {
                 tunnel: request.tunnel.clone(),
                 client_id: request.client_id.clone(),
-                instance: request.instance,
                 session: established.id,
             };
             entry.pulse.tally.add(Count::Sessions, 1);
@@ -288,9 +302,7 @@ impl Table {
         let tally = &entry.pulse.tally;
         tally.less(Count::Carriers);
         match entry.stage {
-            Stage::Waiting { spoke } => {
-                self.waiting.remove(&(spoke, peer));
-            }
+            Stage::Waiting => self.no_longer_waits(peer),
             Stage::Admitted => {}
             Stage::Open {
                 tunnel,
@@ -341,10 +353,13 @@ impl Table {
 
     pub(super) fn visitor(&mut self, listener: ListenerId) -> Option<PeerId> {
         let peers = &self.peers;
-        let answers = |peer| {
-            peers
-                .get(&peer)
-                .is_some_and(|entry: &Entry| entry.pulse.answers.load(Ordering::Relaxed))
+        let answers = |peer| match peers.get(&peer)? {
+            Entry {
+                stage: Stage::Open { .. },
+                pulse,
+                ..
+            } => Some(pulse.answers.load(Ordering::Relaxed)),
+            _ => None,
         };
         let chosen = self.ports.turn(listener, answers);
         if chosen.is_none() {
