@@ -21,6 +21,7 @@ pub mod pipe;
 pub mod puppet;
 pub mod random;
 pub mod scene;
+pub mod wire;
 pub mod world;
 
 pub use ledger::Ledger;

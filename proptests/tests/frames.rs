@@ -5,6 +5,7 @@ use adit_core::{
     Piece, ProtocolError, Resume, Resumed, ServerHello, Service, ServiceId, ServiceKind, SessionId,
     TunnelName, VARINT_MAX, Welcome, kind,
 };
+use adit_proptests::wire::varint;
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
@@ -191,15 +192,6 @@ fn numbered(kind: u8, fields: &[u64], tail: &[u8]) -> Frame {
     Frame::parse(kind, body.into()).expect("a body as the specification has it")
 }
 
-fn varint(value: u64) -> Vec<u8> {
-    match value {
-        0..=0x3f => vec![value as u8],
-        0x40..=0x3fff => (value as u16 | 0x4000).to_be_bytes().to_vec(),
-        0x4000..=0x3fff_ffff => (value as u32 | 0x8000_0000).to_be_bytes().to_vec(),
-        _ => (value | 0xc000_0000_0000_0000).to_be_bytes().to_vec(),
-    }
-}
-
 fn session_frame() -> impl Strategy<Value = Frame> {
     let detail = || option::of("[a-z é]{0,100}");
     let one = (number(), number(), number()).prop_flat_map(|(a, b, c)| {
@@ -271,6 +263,7 @@ fn frame() -> impl Strategy<Value = Frame> {
 
 /// What a sender puts on the carrier: a frame with a body, payload of a stream, or something to be skipped.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a handful live at a time")]
 enum Sent {
     Frame(Frame),
     Payload(u64, Vec<u8>),

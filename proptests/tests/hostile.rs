@@ -9,6 +9,7 @@ use adit_core::{
     Code, Config, Decoder, Event, Frame, Instant, Piece, Session, SessionError, Side, StreamId,
     kind,
 };
+use adit_proptests::wire::{self, frame, varint};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -89,19 +90,6 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn varint(value: u64) -> Vec<u8> {
-    match value {
-        0..=0x3f => vec![value as u8],
-        0x40..=0x3fff => (value as u16 | 0x4000).to_be_bytes().to_vec(),
-        0x4000..=0x3fff_ffff => (value as u32 | 0x8000_0000).to_be_bytes().to_vec(),
-        _ => (value | 0xc000_0000_0000_0000).to_be_bytes().to_vec(),
-    }
-}
-
-fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
-    [&[kind][..], &varint(body.len() as u64), body].concat()
-}
-
 /// What the peer knows of one of its streams.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -176,13 +164,7 @@ impl Attack {
 
     fn data(&mut self, id: u64, len: usize) {
         let len = len.min(60_000);
-        let bytes = [
-            &[kind::DATA][..],
-            &varint(id),
-            &varint(len as u64),
-            &vec![1; len],
-        ]
-        .concat();
+        let bytes = wire::data(id, len);
         let Some(known) = self.known.get_mut(&id) else {
             return;
         };
@@ -214,15 +196,8 @@ impl Attack {
                     },
                 );
                 self.order.push(id);
-                let body = [
-                    varint(id),
-                    varint(0),
-                    varint(0),
-                    varint(credit.min(1 << 61)),
-                    vec![0],
-                ];
                 let refused = self.session.stats().streams_refused;
-                self.give(&frame(kind::OPEN, &body.concat()));
+                self.give(&wire::open(id, credit.min(1 << 61)));
                 if self.session.stats().streams_refused > refused {
                     self.dead(id);
                 }
@@ -368,8 +343,7 @@ fn slices_that_pin_their_buffers_are_charged_for_them() {
     let config = Arc::new(Config::default());
     let now = Instant::from_millis(1);
     let mut session = Session::new(config.clone(), Side::Server, config.limits(), now);
-    let body = [varint(0), varint(0), varint(0), varint(9), vec![0]].concat();
-    session.handle_input(now, frame(kind::OPEN, &body).into(), usize::MAX);
+    session.handle_input(now, wire::open(0, 9).into(), usize::MAX);
     for _ in 0..config.stream_credit {
         let filler = frame(0xbf, &[0; 16_000]);
         let bytes = [&[kind::DATA][..], &varint(0), &varint(1), &[9], &filler].concat();

@@ -10,6 +10,7 @@ use adit_core::{
 use adit_proptests::Pair;
 use adit_proptests::pair::any_open;
 use adit_proptests::pipe::Shape;
+use adit_proptests::wire::{data, numbers as frame, open, varint};
 use bytes::Bytes;
 
 /// A server's session whose client is the test itself.
@@ -20,39 +21,11 @@ struct Bench {
 }
 
 /// What the session under test sent.
+#[allow(clippy::large_enum_variant, reason = "a handful live at a time")]
 #[derive(Debug, PartialEq)]
 enum Sent {
     Frame(Frame),
     Data(StreamId, usize),
-}
-
-fn varint(value: u64) -> Vec<u8> {
-    match value {
-        0..=0x3f => vec![value as u8],
-        0x40..=0x3fff => (value as u16 | 0x4000).to_be_bytes().to_vec(),
-        0x4000..=0x3fff_ffff => (value as u32 | 0x8000_0000).to_be_bytes().to_vec(),
-        _ => (value | 0xc000_0000_0000_0000).to_be_bytes().to_vec(),
-    }
-}
-
-fn frame(kind: u8, fields: &[u64]) -> Vec<u8> {
-    let body: Vec<u8> = fields.iter().flat_map(|&field| varint(field)).collect();
-    [&[kind][..], &varint(body.len() as u64), &body].concat()
-}
-
-fn open(id: u64, credit: u64) -> Vec<u8> {
-    let body = [varint(id), varint(0), varint(0), varint(credit), vec![0]].concat();
-    [&[kind::OPEN][..], &varint(body.len() as u64), &body].concat()
-}
-
-fn data(id: u64, len: usize) -> Vec<u8> {
-    [
-        &[kind::DATA][..],
-        &varint(id),
-        &varint(len as u64),
-        &vec![7; len],
-    ]
-    .concat()
 }
 
 impl Bench {
