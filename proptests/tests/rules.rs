@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_core::{
-    Code, Config, Event, Frame, Instant, Open, OpenError, Piece, ServiceId, ServiceKind, Session,
-    SessionError, Side, StreamId, kind,
+    Code, Config, Event, Frame, Instant, Limits, Open, OpenError, Piece, ServiceId, ServiceKind,
+    Session, SessionError, Side, StreamId, kind,
 };
 use adit_proptests::Pair;
 use adit_proptests::pair::any_open;
@@ -30,15 +30,26 @@ enum Sent {
 
 impl Bench {
     fn new(config: Config) -> Self {
-        let config = Arc::new(config);
+        Self::facing(config, Config::default().limits())
+    }
+
+    /// A session whose peer states these limits.
+    fn facing(config: Config, peer: Limits) -> Self {
         let now = Instant::from_millis(5);
-        let limits = Config::default().limits();
-        let session = Session::new(config, Side::Server, limits, now);
         Self {
             now,
-            session,
+            session: Session::new(Arc::new(config), Side::Server, peer, now),
             decoder: adit_core::Decoder::default(),
         }
+    }
+
+    /// A session that may send so many bytes in all.
+    fn with_session_credit(session_credit: u64) -> Self {
+        let limits = Limits {
+            session_credit,
+            ..Config::default().limits()
+        };
+        Self::facing(Config::default(), limits)
     }
 
     fn gets(&mut self, bytes: &[u8]) -> &mut Self {
@@ -76,17 +87,18 @@ impl Bench {
         std::iter::from_fn(|| self.session.poll_event()).collect()
     }
 
-    /// The one stream that was opened last.
-    fn opened(&mut self) -> StreamId {
-        let opened = |event: &Event| match event {
-            Event::Opened { id, .. } => Some(*id),
+    /// The streams that were opened since the events were looked at last.
+    fn all_opened(&mut self) -> Vec<StreamId> {
+        let opened = |event| match event {
+            Event::Opened { id, .. } => Some(id),
             _ => None,
         };
-        self.events()
-            .iter()
-            .rev()
-            .find_map(opened)
-            .expect("a stream was opened")
+        self.events().into_iter().filter_map(opened).collect()
+    }
+
+    /// The one stream that was opened last.
+    fn opened(&mut self) -> StreamId {
+        self.all_opened().pop().expect("a stream was opened")
     }
 
     /// The session has ended, and CLOSE says why.
@@ -207,26 +219,9 @@ fn a_sender_stops_at_the_streams_credit_and_goes_on_when_it_rises() {
 
 #[test]
 fn a_sender_stops_at_the_sessions_credit() {
-    let now = Instant::from_millis(5);
-    let limits = adit_core::Limits {
-        session_credit: 1_500,
-        ..Config::default().limits()
-    };
-    let session = Session::new(Arc::new(Config::default()), Side::Server, limits, now);
-    let mut bench = Bench {
-        now,
-        session,
-        decoder: adit_core::Decoder::default(),
-    };
+    let mut bench = Bench::with_session_credit(1_500);
     bench.gets(&open(0, 1_000)).gets(&open(2, 1_000));
-    let ids: Vec<StreamId> = bench
-        .events()
-        .into_iter()
-        .filter_map(|event| match event {
-            Event::Opened { id, .. } => Some(id),
-            _ => None,
-        })
-        .collect();
+    let ids: Vec<StreamId> = bench.all_opened();
     for &id in &ids {
         assert_eq!(
             bench.session.write(id, &mut Bytes::from(vec![1; 1_000])),
@@ -753,14 +748,7 @@ fn a_sparse_stream_goes_before_bulk_and_bulk_streams_take_turns() {
     for id in [0, 2, 4, 6] {
         bench.gets(&open(id, limits));
     }
-    let mut ids: Vec<StreamId> = bench
-        .events()
-        .into_iter()
-        .filter_map(|event| match event {
-            Event::Opened { id, .. } => Some(id),
-            _ => None,
-        })
-        .collect();
+    let mut ids: Vec<StreamId> = bench.all_opened();
     let sparse = ids.pop().expect("four");
     for &id in &ids {
         assert_eq!(
@@ -868,17 +856,7 @@ fn the_last_stream_moves_while_all_others_are_stalled() {
 
 #[test]
 fn a_fin_needs_no_credit() {
-    let now = Instant::from_millis(5);
-    let limits = adit_core::Limits {
-        session_credit: 0,
-        ..Config::default().limits()
-    };
-    let session = Session::new(Arc::new(Config::default()), Side::Server, limits, now);
-    let mut bench = Bench {
-        now,
-        session,
-        decoder: adit_core::Decoder::default(),
-    };
+    let mut bench = Bench::with_session_credit(0);
     bench.gets(&open(0, 100)).gets(&open(2, 100));
     let last = bench.opened();
     bench.session.finish(last).expect("open");
