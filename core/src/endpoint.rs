@@ -12,9 +12,10 @@ use thiserror::Error;
 use crate::auth::{ResumeKey, Verifier};
 use crate::code::Code;
 use crate::config::Config;
-use crate::frame::{Frame, Grant, Service, Welcome};
+use crate::frame::{Frame, Grant, Service, Welcome, features};
 use crate::handshake::{
-    Decoys, Established, Provable, Proven, Request, ServerFacts, ServerHandshake,
+    AuthFailure, Decoys, Established, Provable, Proven, Request, ServerFacts, ServerHandshake,
+    millis,
 };
 use crate::ids::{ClientId, Instance, SessionId, Side, TunnelName};
 use crate::random::Random;
@@ -55,11 +56,15 @@ pub struct SessionRecord {
     pub resume_key: ResumeKey,
     /// Whether its proof was bound to a TLS connection, and resuming it must be.
     pub bound: bool,
+    /// What its client proved itself against: a session is not resumed with a token that was changed since.
+    verifier: Verifier,
+    /// How long it may be without a carrier; `None` if it ends with its first.
+    pub resume_window: Option<Duration>,
     /// Whether it has a carrier.
     pub attachment: Attachment,
 }
 
-/// Whether a session has a carrier. Every session has one, until sessions can be resumed.
+/// Whether a session has a carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attachment {
     /// On a carrier since then.
@@ -67,6 +72,22 @@ pub enum Attachment {
         /// Since when.
         since: Instant,
     },
+    /// Without one since then.
+    Detached {
+        /// Since when.
+        since: Instant,
+        /// Memory that it holds, in bytes.
+        bytes: usize,
+    },
+}
+
+impl Attachment {
+    const fn detached(self) -> Option<(Instant, usize)> {
+        match self {
+            Self::Attached { .. } => None,
+            Self::Detached { since, bytes } => Some((since, bytes)),
+        }
+    }
 }
 
 /// One per server.
@@ -140,13 +161,17 @@ impl Endpoint {
             return Err(AdmitError::AtLimit);
         }
         let id = SessionId(self.random.array());
+        let resume_window = proven
+            .resume_window
+            .filter(|window| self.config.keeps() && !window.is_zero())
+            .map(|window| window.min(self.config.resume_window));
         let grants = in_order(&proven.request.services, grants);
         let welcome = Welcome {
             session: id,
             epoch: 0,
-            features: 0,
+            features: resume_window.map_or(0, |_| features::RESUMPTION),
             limits: self.config.limits(),
-            resume_window_ms: 0,
+            resume_window_ms: resume_window.map_or(0, millis),
             grants: grants.clone(),
             others: Vec::new(),
             proof: [0; 32],
@@ -154,6 +179,7 @@ impl Endpoint {
         let welcome = Provable::new(&Frame::Welcome(welcome)).ok_or(AdmitError::GrantsTooLong)?;
         let proven = handshake.take_proven().ok_or(AdmitError::NotAsked)?;
         let Proven {
+            verifier,
             keys,
             t1,
             proof,
@@ -161,11 +187,15 @@ impl Endpoint {
             limits,
             server_name,
             server_software,
+            ..
         } = *proven;
 
         let t2 = t1.welcome(&proof, welcome.without_proof());
         let resume_key = keys.resume_key(&t2);
         let mut session = Session::new(self.config.clone(), Side::Server, limits, now);
+        if let Some(window) = resume_window {
+            session = session.resumable(window);
+        }
         session.send_first(welcome.prove(&keys.server_proof(&t2)).into());
         let record = SessionRecord {
             tunnel: request.tunnel,
@@ -174,6 +204,8 @@ impl Endpoint {
             epoch: 0,
             resume_key: resume_key.clone(),
             bound: request.bound,
+            verifier,
+            resume_window,
             attachment: Attachment::Attached { since: now },
         };
         self.sessions.insert(id, record);
@@ -181,7 +213,7 @@ impl Endpoint {
             session,
             id,
             grants,
-            resume_window: Duration::ZERO,
+            resume_window: resume_window.unwrap_or_default(),
             resume_key,
             bound: request.bound,
             server_name,
@@ -193,6 +225,71 @@ impl Endpoint {
     /// A handshake came to nothing. Dropping it does the same: its place is free again.
     pub fn abandon(&mut self, handshake: ServerHandshake) {
         drop(handshake);
+    }
+
+    /// Looks for the session that [`HandshakeEvent::Resume`](crate::HandshakeEvent::Resume) asked for. `verifier` is what its tunnel's clients prove
+    /// themselves against now. If the client has the right to go on with it: its id. Nothing was done to the session and its carrier
+    /// yet; [`ServerHandshake::attach`] does that, where the session is.
+    ///
+    /// `None`: the client is refused. An unknown session and a wrong proof cost and look the same.
+    pub fn find(
+        &mut self,
+        now: Instant,
+        handshake: &mut ServerHandshake,
+        verifier: Option<&Verifier>,
+    ) -> Option<SessionId> {
+        let id = handshake.wanted()?.session;
+        let mut record = self
+            .sessions
+            .get_mut(&id)
+            .filter(|record| record.resume_window.is_some());
+        let key = record.as_ref().map(|record| record.resume_key.clone());
+        let found = handshake.found(now, key.as_ref(), |resume, bound| match &mut record {
+            None => Err(AuthFailure::UnknownSession),
+            Some(record) => record.take_up(now, resume.epoch, bound, verifier),
+        });
+        found.then_some(id)
+    }
+
+    /// A session lost its carrier, and holds `bytes` of memory. Which sessions must end for the limits on detached ones
+    /// ([`Config::detached_max`] and its like) to hold: those that have been detached for longest.
+    #[must_use]
+    pub fn detached(&mut self, now: Instant, id: SessionId, bytes: usize) -> Vec<SessionId> {
+        let Some(record) = self.sessions.get_mut(&id) else {
+            return Vec::new();
+        };
+        record.attachment = Attachment::Detached { since: now, bytes };
+        let tunnel = record.tunnel.clone();
+        let mut detached: Vec<_> = self
+            .sessions
+            .iter()
+            .filter_map(|(id, record)| {
+                let (since, bytes) = record.attachment.detached()?;
+                Some((since, *id, bytes, record.tunnel == tunnel))
+            })
+            .collect();
+        detached.sort_unstable();
+        let mut count = detached.len();
+        let mut of_tunnel = detached.iter().filter(|(.., same)| *same).count();
+        let mut held: usize = detached.iter().map(|(_, _, bytes, _)| *bytes).sum();
+        let mut given_up = Vec::new();
+        for (_, id, bytes, same) in detached {
+            let too_many = count > self.config.detached_max || held > self.config.detached_bytes;
+            if too_many || (same && of_tunnel > self.config.detached_per_tunnel) {
+                given_up.push(id);
+                count -= 1;
+                held -= bytes;
+                of_tunnel -= usize::from(same);
+            }
+        }
+        given_up
+    }
+
+    /// A session has a carrier again.
+    pub fn attached(&mut self, now: Instant, id: SessionId) {
+        if let Some(record) = self.sessions.get_mut(&id) {
+            record.attachment = Attachment::Attached { since: now };
+        }
     }
 
     /// A session ended: its place is free again.
@@ -233,6 +330,37 @@ impl Endpoint {
             let same_client = record.tunnel == *tunnel && record.client_id == *client_id;
             (same_client && record.instance != *instance).then_some(id)
         })
+    }
+}
+
+impl SessionRecord {
+    /// Whether a client that proved its right may go on with the session; `epoch` is taken note of.
+    fn take_up(
+        &mut self,
+        now: Instant,
+        epoch: u64,
+        bound: bool,
+        verifier: Option<&Verifier>,
+    ) -> Result<(), AuthFailure> {
+        let window = self.resume_window.unwrap_or_default();
+        if epoch <= self.epoch {
+            return Err(AuthFailure::Stale);
+        }
+        if self.bound && !bound {
+            return Err(AuthFailure::BindingRequired);
+        }
+        if self
+            .attachment
+            .detached()
+            .is_some_and(|(since, _)| now >= since + window)
+        {
+            return Err(AuthFailure::Expired);
+        }
+        if !verifier.is_some_and(|verifier| *verifier == self.verifier) {
+            return Err(AuthFailure::Revoked);
+        }
+        self.epoch = epoch;
+        Ok(())
     }
 }
 

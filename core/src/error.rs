@@ -50,6 +50,12 @@ pub enum SessionError {
     /// The carrier ended.
     #[error("the carrier was lost")]
     CarrierLost,
+    /// It was without a carrier for longer than its resume window.
+    #[error("no new carrier came within the resume window of {0:?}")]
+    Expired(Duration),
+    /// The two sides do not agree on what was lost with the carrier, so it can't be sent again.
+    #[error("what was lost with the carrier can't be sent again")]
+    Gone,
 }
 
 impl SessionError {
@@ -59,7 +65,11 @@ impl SessionError {
         match self {
             Self::Protocol(error) => Some(error.code),
             Self::Closed(code) => Some(code),
-            Self::PeerClosed(_) | Self::Silent(_) | Self::CarrierLost => None,
+            Self::PeerClosed(_)
+            | Self::Silent(_)
+            | Self::CarrierLost
+            | Self::Expired(_)
+            | Self::Gone => None,
         }
     }
 }
@@ -101,6 +111,9 @@ pub enum HandshakeError {
         "what this client offers does not fit one frame: offer fewer services, or fewer labels"
     )]
     HelloTooLarge,
+    /// The session that was to be resumed has ended meanwhile, or can't be resumed.
+    #[error("the session to resume has ended")]
+    SessionOver,
     /// The server's proof is wrong: it does not know the token.
     #[error("the server could not prove that it knows the token")]
     ServerProofWrong,

@@ -76,10 +76,10 @@ pub use frame::{
 };
 pub use handshake::{
     AuthFailure, CarrierFacts, ClientHandshake, ClientHello, Established, HandshakeEvent, Request,
-    ServerFacts, ServerHandshake,
+    Resumption, ServerFacts, ServerHandshake,
 };
 pub use ids::{ClientId, Instance, NameError, ServiceId, SessionId, Side, StreamId, TunnelName};
-pub use session::{Event, Session, Stats};
+pub use session::{Event, Session, Stated, Stats};
 pub use stream::Chunks;
 pub use time::Instant;
 pub use token::{Token, TokenError};

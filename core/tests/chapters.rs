@@ -59,11 +59,16 @@ fn chapter_9_lists_every_limit_with_its_default() {
         stream_idle,
         send_buffer_stream,
         send_buffer_session,
+        replay,
+        resume_window,
         refusals_max,
         glitches_max,
         glitches_per_second,
         handshakes_max,
         sessions_max,
+        detached_max,
+        detached_per_tunnel,
+        detached_bytes,
     } = config;
     let expected = [
         ("handshake_timeout", time(handshake_timeout)),
@@ -72,6 +77,7 @@ fn chapter_9_lists_every_limit_with_its_default() {
         ("rtt_probe_interval", time(rtt_probe_interval)),
         ("ack_delay", time(ack_delay)),
         ("stream_idle", time(stream_idle)),
+        ("resume_window", time(resume_window)),
         ("streams_max", streams_max.to_string()),
         ("stream_credit", bytes(stream_credit)),
         ("stream_window_first", bytes(stream_window_first)),
@@ -81,11 +87,15 @@ fn chapter_9_lists_every_limit_with_its_default() {
         ("ack_units", format!("{ack_units} units")),
         ("send_buffer_stream", bytes(send_buffer_stream as u64)),
         ("send_buffer_session", bytes(send_buffer_session as u64)),
+        ("replay", format!("{replay} units")),
         ("refusals_max", refusals_max.to_string()),
         ("glitches_max", glitches_max.to_string()),
         ("glitches_per_second", glitches_per_second.to_string()),
         ("handshakes_max", handshakes_max.to_string()),
         ("sessions_max", sessions_max.to_string()),
+        ("detached_max", detached_max.to_string()),
+        ("detached_per_tunnel", detached_per_tunnel.to_string()),
+        ("detached_bytes", bytes(detached_bytes as u64)),
     ];
     let listed: Vec<_> = rows(LIMITS, "| `")
         .map(|cells| (cells[0], cells[1].to_owned()))

@@ -8,11 +8,13 @@
 //! | `random` | numbers from a seed |
 //! | `pipe` | a byte stream with latency and limited room, cut into pieces of any size |
 //! | `pair` | a client's and a server's session on two pipes, and the loop that drives them |
+//! | `carriers` | a client and a server with any number of carriers between them, each of which may be cut, or go silent |
 //! | `ledger` | what each stream should carry, and the check that it does |
 //! | `network`, `puppet` | TCP connections, and the programs at their ends that are not Adit |
 //! | `world`, `drive` | servers and clients, driven as a runtime adapter drives them |
 //! | `scene` | what most scenes in it begin with |
 
+pub mod carriers;
 mod drive;
 pub mod ledger;
 pub mod network;
@@ -24,6 +26,7 @@ pub mod scene;
 pub mod wire;
 pub mod world;
 
+pub use carriers::Carriers;
 pub use ledger::Ledger;
 pub use pair::{Pair, Peer};
 pub use pipe::Pipe;

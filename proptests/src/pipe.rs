@@ -36,6 +36,8 @@ pub struct Pipe {
     random: Random,
     under_way: VecDeque<(Instant, Bytes)>,
     held: usize,
+    /// Bytes that still come out before the rest is lost.
+    deliverable: Option<usize>,
 }
 
 impl Pipe {
@@ -47,7 +49,20 @@ impl Pipe {
             random: Random::new(seed),
             under_way: VecDeque::new(),
             held: 0,
+            deliverable: None,
         }
+    }
+
+    /// Breaks the pipe: `bytes` more come out, and nothing after them. A second break can only be earlier.
+    pub fn cut_after(&mut self, bytes: usize) {
+        self.deliverable = Some(self.deliverable.map_or(bytes, |earlier| earlier.min(bytes)));
+    }
+
+    /// Bytes that are under way, and will come out.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.deliverable
+            .map_or(self.held, |left| left.min(self.held))
     }
 
     /// Bytes that it would take now.
@@ -66,7 +81,10 @@ impl Pipe {
 
     /// The next piece that has arrived by `now`. Pieces may span what was pushed apart.
     pub fn pop(&mut self, now: Instant) -> Option<Bytes> {
-        let wanted = self.random.between(1, self.shape.piece_max.max(1));
+        let mut wanted = self.random.between(1, self.shape.piece_max.max(1));
+        if let Some(left) = &mut self.deliverable {
+            wanted = wanted.min(*left);
+        }
         let mut piece = Vec::new();
         while piece.len() < wanted {
             match self.under_way.front_mut() {
@@ -81,12 +99,31 @@ impl Pipe {
             }
         }
         self.held -= piece.len();
+        if let Some(left) = &mut self.deliverable {
+            *left -= piece.len();
+        }
         (!piece.is_empty()).then(|| piece.into())
+    }
+
+    /// Whether something under way, or to come, is lost.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.deliverable.is_some()
+    }
+
+    /// When the last byte that is under way arrives, if any does.
+    #[must_use]
+    pub fn last_due(&self) -> Option<Instant> {
+        self.due()?;
+        self.under_way.back().map(|(due, _)| *due)
     }
 
     /// When the next byte arrives.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
+        if self.deliverable == Some(0) {
+            return None;
+        }
         self.under_way.front().map(|(due, _)| *due)
     }
 }

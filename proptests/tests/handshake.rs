@@ -132,6 +132,9 @@ impl Pair {
                     let admitted = self.endpoint.admit(now, &mut self.server, grants);
                     self.theirs = Some((admitted.expect("room"), request));
                 }
+                HandshakeEvent::Resume { .. } => {
+                    let _ = self.endpoint.find(now, &mut self.server, None);
+                }
                 HandshakeEvent::Failed(_) => (),
             }
         }

@@ -390,6 +390,14 @@ const fn meaning(failure: AuthFailure) -> &'static str {
              with --tls off behind it, or with --channel-binding off"
         }
         AuthFailure::Version => "it speaks another version of the protocol",
+        AuthFailure::Stale => "a later attempt to resume its session came first",
+        AuthFailure::Expired => {
+            "the session that it wants to resume was away for longer than its resume window"
+        }
+        AuthFailure::Gone => "what its session lost with the last connection can't be sent again",
+        AuthFailure::Revoked => {
+            "the tunnel's token is another one by now, so its session can't be resumed"
+        }
     }
 }
 

@@ -9,21 +9,21 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    CarrierFacts, ClientHello, Established, Outbox, PROOF_LEN, Patience, Provable, clip,
-    close_frame, without_proof,
+    CarrierFacts, ClientHello, Established, Outbox, PROOF_LEN, Patience, Provable, Resumption,
+    clip, close_frame, millis, without_proof,
 };
 use crate::auth::{Keys, Transcript};
 use crate::code::Code;
 use crate::config::Config;
 use crate::decode::{Decoder, Piece};
-use crate::error::{HandshakeError, ProtocolError};
+use crate::error::{HandshakeError, ProtocolError, SessionError};
 use crate::frame::{
-    Auth, Frame, Grant, LIST_MAX, MAGIC, SERVICES_MAX, ServerHello, Service, VERSION, Welcome,
-    flags, kind,
+    Auth, Frame, Grant, LIST_MAX, MAGIC, Resume, Resumed, SERVICES_MAX, ServerHello, Service,
+    VERSION, Welcome, features, flags, kind,
 };
 use crate::ids::Side;
 use crate::random::Random;
-use crate::session::Session;
+use crate::session::{Session, Stated};
 use crate::time::Instant;
 use crate::token::Token;
 use crate::transmit::Transmit;
@@ -34,8 +34,7 @@ use crate::transmit::Transmit;
 /// the server why), then the carrier is of no more use.
 pub struct ClientHandshake {
     config: Arc<Config>,
-    keys: Keys,
-    hello: ClientHello,
+    intent: Intent,
     facts: CarrierFacts,
     nonce: [u8; 32],
     decoder: Decoder,
@@ -44,9 +43,32 @@ pub struct ClientHandshake {
     state: State,
 }
 
+/// What the client is here for.
+enum Intent {
+    /// A new session.
+    Begin { keys: Keys, hello: ClientHello },
+    /// To go on with one.
+    Resume(Resumption),
+}
+
 enum State {
     /// The server speaks first.
     AwaitHello,
+    /// SERVER_HELLO, encoded, and what RESUME will be bound to: the session's position is all that is missing.
+    AwaitPosition {
+        hello: Bytes,
+        binding: Option<[u8; 32]>,
+    },
+    /// RESUME went out.
+    AwaitResumed {
+        r1: Transcript,
+        proof: [u8; PROOF_LEN],
+    },
+    /// RESUMED is here, and its proof was right: what the server stated, and what came behind it.
+    Resumed {
+        theirs: Stated,
+        rest: Bytes,
+    },
     /// AUTH went out.
     AwaitAnswer(Box<Asked>),
     /// Done; not yet fetched.
@@ -75,12 +97,37 @@ impl ClientHandshake {
         seed: [u8; 32],
         now: Instant,
     ) -> Self {
+        let keys = Keys::new(token, &hello.tunnel);
+        Self::with(config, Intent::Begin { keys, hello }, facts, seed, now)
+    }
+
+    /// A handshake that goes on with a session, on a carrier that is ready to carry frames. `seed` must be fresh and secret.
+    ///
+    /// It [asks for the session's position](Self::wants_position) once, and ends in [`attach`](Self::attach). A refusal with
+    /// another code than `STALE`, `BUSY` or `SHUTTING_DOWN` means that the session is lost.
+    #[must_use]
+    pub fn resume(
+        config: Arc<Config>,
+        resumption: Resumption,
+        facts: CarrierFacts,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Self {
+        Self::with(config, Intent::Resume(resumption), facts, seed, now)
+    }
+
+    fn with(
+        config: Arc<Config>,
+        intent: Intent,
+        facts: CarrierFacts,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Self {
         Self {
-            keys: Keys::new(token, &hello.tunnel),
             nonce: Random::new(seed).array(),
             patience: Patience::new(&config, now),
             config,
-            hello,
+            intent,
             facts,
             decoder: Decoder::default(),
             outbox: Outbox::default(),
@@ -106,8 +153,15 @@ impl ClientHandshake {
                 established.session.handle_input(now, data, usize::MAX);
                 return Ok(());
             }
+            State::Resumed { rest, .. } => {
+                *rest = [&rest[..], &data[..]].concat().into();
+                return Ok(());
+            }
             State::Fetched => return Ok(()),
-            State::AwaitHello | State::AwaitAnswer(_) => (),
+            State::AwaitHello
+            | State::AwaitPosition { .. }
+            | State::AwaitResumed { .. }
+            | State::AwaitAnswer(_) => (),
         }
         if !data.is_empty() {
             self.patience.heard(now);
@@ -132,10 +186,11 @@ impl ClientHandshake {
                 established.session.handle_timeout(now);
                 Ok(())
             }
-            State::Fetched => Ok(()),
-            State::AwaitHello | State::AwaitAnswer(_) => {
-                self.patience.check(now).map_err(|error| self.fail(error))
-            }
+            State::Resumed { .. } | State::Fetched => Ok(()),
+            State::AwaitHello
+            | State::AwaitPosition { .. }
+            | State::AwaitResumed { .. }
+            | State::AwaitAnswer(_) => self.patience.check(now).map_err(|error| self.fail(error)),
         }
     }
 
@@ -152,10 +207,87 @@ impl ClientHandshake {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::AwaitHello | State::AwaitAnswer(_) => Some(self.patience.next()),
+            State::AwaitHello
+            | State::AwaitPosition { .. }
+            | State::AwaitResumed { .. }
+            | State::AwaitAnswer(_) => Some(self.patience.next()),
             State::Established(established) => established.session.poll_timeout(),
-            State::Fetched | State::Failed(_) => None,
+            State::Resumed { .. } | State::Fetched | State::Failed(_) => None,
         }
+    }
+
+    /// Whether [`state_position`](Self::state_position) is waited for. To be looked at after each input.
+    #[must_use]
+    pub const fn wants_position(&self) -> bool {
+        matches!(self.state, State::AwaitPosition { .. })
+    }
+
+    /// Sends RESUME for `session`, which leaves its old carrier, if it still has one, here and now. Does nothing unless it is
+    /// [waited for](Self::wants_position).
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::SessionOver`] if the session has ended or can't be resumed.
+    pub fn state_position(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+    ) -> Result<(), HandshakeError> {
+        let (State::AwaitPosition { hello, binding }, Intent::Resume(resumption)) =
+            (&self.state, &self.intent)
+        else {
+            return Ok(());
+        };
+        let Some(Stated { received, oldest }) = session.state_position(now) else {
+            return Err(self.fail(HandshakeError::SessionOver));
+        };
+        let resume = Frame::Resume(Resume {
+            version: VERSION,
+            session: resumption.id,
+            nonce: self.nonce,
+            epoch: resumption.epoch,
+            received,
+            oldest,
+            binding: *binding,
+            proof: [0; PROOF_LEN],
+        })
+        .encoding();
+        let r1 = Transcript::resume(hello, without_proof(&resume));
+        let proof = resumption.key.client_proof(&r1);
+        self.outbox.push(&[without_proof(&resume), &proof].concat());
+        self.state = State::AwaitResumed { r1, proof };
+        Ok(())
+    }
+
+    /// Goes on with `session` on this carrier, once the server has answered RESUME: `None` until then, and afterwards. Whatever
+    /// arrived behind the answer is in it already; what arrives from now on belongs to it.
+    ///
+    /// The result is what [`Session::attach`] says.
+    #[must_use]
+    pub fn attach(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+    ) -> Option<Result<(), SessionError>> {
+        let (State::Resumed { .. }, Intent::Resume(resumption)) = (&self.state, &self.intent)
+        else {
+            return None;
+        };
+        let State::Resumed { theirs, rest } = core::mem::replace(&mut self.state, State::Fetched)
+        else {
+            return None;
+        };
+        let attached = session.attach(now, resumption.epoch, theirs);
+        if attached.is_ok() {
+            session.handle_input(now, rest, usize::MAX);
+        }
+        Some(attached)
+    }
+
+    /// Whether [`attach`](Self::attach) has a session to go on with.
+    #[must_use]
+    pub const fn is_resumed(&self) -> bool {
+        matches!(self.state, State::Resumed { .. })
     }
 
     /// The session, once, when both sides have proved themselves. Whatever arrived behind WELCOME is
@@ -191,7 +323,14 @@ impl ClientHandshake {
                         return Err(HandshakeError::NotAdit);
                     }
                     if let Frame::ServerHello(hello) = Frame::parse(kind, body)? {
-                        self.authenticate(hello, &encoding)?;
+                        self.greeted(hello, encoding)?;
+                    }
+                }
+                (kind::RESUMED, State::AwaitResumed { r1, proof }) => {
+                    if let Frame::Resumed(resumed) = Frame::parse(kind, body)? {
+                        let theirs = self.resumed(r1, proof, &resumed, &encoding)?;
+                        self.state = State::Resumed { theirs, rest: data };
+                        return Ok(());
                     }
                 }
                 (kind::WELCOME, State::AwaitAnswer(asked)) => {
@@ -203,7 +342,7 @@ impl ClientHandshake {
                         return Ok(());
                     }
                 }
-                (kind::REFUSE, State::AwaitAnswer(_)) => {
+                (kind::REFUSE, State::AwaitAnswer(_) | State::AwaitResumed { .. }) => {
                     if let Frame::Refuse {
                         code,
                         retry_after_ms,
@@ -213,7 +352,7 @@ impl ClientHandshake {
                         return Err(refused(code, Duration::from_millis(retry_after_ms)));
                     }
                 }
-                (kind::CLOSE, State::AwaitAnswer(_)) => {
+                (kind::CLOSE, State::AwaitAnswer(_) | State::AwaitResumed { .. }) => {
                     if let Frame::Close { code, .. } = Frame::parse(kind, body)? {
                         return Err(HandshakeError::PeerClosed(code));
                     }
@@ -224,8 +363,8 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// SERVER_HELLO is here: decide whether this server gets a proof, and make it.
-    fn authenticate(&mut self, server: ServerHello, encoding: &[u8]) -> Result<(), HandshakeError> {
+    /// SERVER_HELLO is here: decide whether this server gets a proof.
+    fn greeted(&mut self, server: ServerHello, encoding: Bytes) -> Result<(), HandshakeError> {
         let ServerHello {
             lowest,
             highest,
@@ -240,20 +379,51 @@ impl ClientHandshake {
         if !(lowest..=highest).contains(&VERSION) {
             return Err(HandshakeError::VersionMismatch { lowest, highest });
         }
-        let binding = choose_binding(&self.facts, flags & flags::BINDING != 0)?;
+        let required = flags & flags::BINDING != 0;
+        match &self.intent {
+            Intent::Begin { .. } => {
+                let binding = choose_binding(&self.facts, required)?;
+                self.authenticate(server, &encoding, binding)
+            }
+            Intent::Resume(resumption) => {
+                let binding = choose_binding(&self.facts, required || resumption.bound)?;
+                self.state = State::AwaitPosition {
+                    hello: encoding,
+                    binding,
+                };
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the proof.
+    fn authenticate(
+        &mut self,
+        server: ServerHello,
+        encoding: &[u8],
+        binding: Option<[u8; 32]>,
+    ) -> Result<(), HandshakeError> {
+        let Intent::Begin { keys, hello } = &self.intent else {
+            return Ok(());
+        };
+        let keeps = self.config.keeps();
         let auth = Auth {
             version: VERSION,
             nonce: self.nonce,
-            tunnel: self.hello.tunnel.clone(),
-            client_id: self.hello.client_id.clone(),
-            instance: self.hello.instance,
-            features: 0,
+            tunnel: hello.tunnel.clone(),
+            client_id: hello.client_id.clone(),
+            instance: hello.instance,
+            features: if keeps { features::RESUMPTION } else { 0 },
             binding,
             limits: self.config.limits(),
-            resume_window_ms: 0,
-            services: self.hello.services.clone(),
-            software: clip(&self.hello.software),
-            labels: self.hello.labels.clone(),
+            resume_window_ms: if keeps {
+                millis(self.config.resume_window)
+            } else {
+                0
+            },
+            services: hello.services.clone(),
+            software: clip(&hello.software),
+            labels: hello.labels.clone(),
             proof: [0; PROOF_LEN],
         };
         let short = auth.services.len() <= SERVICES_MAX && auth.labels.len() <= LIST_MAX;
@@ -262,7 +432,7 @@ impl ClientHandshake {
             _ => return Err(HandshakeError::HelloTooLarge),
         };
         let t1 = Transcript::auth(encoding, auth.without_proof());
-        let proof = self.keys.client_proof(&t1);
+        let proof = keys.client_proof(&t1);
         self.outbox.push(&auth.prove(&proof));
         let bound = binding.is_some();
         self.state = State::AwaitAnswer(Box::new(Asked {
@@ -282,21 +452,53 @@ impl ClientHandshake {
         encoding: &[u8],
         now: Instant,
     ) -> Result<Established, HandshakeError> {
+        let Intent::Begin { keys, hello } = &self.intent else {
+            return Err(unexpected().into());
+        };
         let t2 = asked.t1.welcome(&asked.proof, without_proof(encoding));
-        if !self.keys.check_server(&t2, &welcome.proof) {
+        if !keys.check_server(&t2, &welcome.proof) {
             return Err(HandshakeError::ServerProofWrong);
         }
-        check_welcome(&self.hello.services, &welcome)?;
+        check_welcome(&hello.services, self.config.keeps(), &welcome)?;
+        let resume_window = Duration::from_millis(welcome.resume_window_ms);
+        let mut session = Session::new(self.config.clone(), Side::Client, welcome.limits, now);
+        if welcome.features & features::RESUMPTION != 0 {
+            session = session.resumable(resume_window);
+        }
         Ok(Established {
-            session: Session::new(self.config.clone(), Side::Client, welcome.limits, now),
+            session,
             id: welcome.session,
             grants: welcome.grants,
-            resume_window: Duration::from_millis(welcome.resume_window_ms),
-            resume_key: self.keys.resume_key(&t2),
+            resume_window,
+            resume_key: keys.resume_key(&t2),
             bound: asked.bound,
             server_name: asked.server.name.clone(),
             server_software: asked.server.software.clone(),
             others: welcome.others,
+        })
+    }
+
+    /// RESUMED is here: check the server's proof before anything it says is used.
+    fn resumed(
+        &self,
+        r1: &Transcript,
+        proof: &[u8; PROOF_LEN],
+        resumed: &Resumed,
+        encoding: &[u8],
+    ) -> Result<Stated, HandshakeError> {
+        let Intent::Resume(resumption) = &self.intent else {
+            return Err(unexpected().into());
+        };
+        let r2 = r1.resumed(proof, without_proof(encoding));
+        if !resumption.key.check_server(&r2, &resumed.proof) {
+            return Err(HandshakeError::ServerProofWrong);
+        }
+        if resumed.epoch != resumption.epoch {
+            return Err(ProtocolError::MALFORMED("an answer to another attempt to resume").into());
+        }
+        Ok(Stated {
+            received: resumed.received,
+            oldest: resumed.oldest,
         })
     }
 
@@ -316,7 +518,9 @@ impl fmt::Debug for ClientHandshake {
         let state = match &self.state {
             State::AwaitHello => "awaiting SERVER_HELLO",
             State::AwaitAnswer(_) => "awaiting WELCOME",
-            State::Established(_) | State::Fetched => "established",
+            State::AwaitPosition { .. } => "awaiting the session's position",
+            State::AwaitResumed { .. } => "awaiting RESUMED",
+            State::Established(_) | State::Resumed { .. } | State::Fetched => "established",
             State::Failed(_) => "failed",
         };
         f.debug_struct("ClientHandshake")
@@ -355,13 +559,18 @@ fn choose_binding(
 }
 
 /// Whether WELCOME fits what was asked for.
-fn check_welcome(services: &[Service], welcome: &Welcome) -> Result<(), ProtocolError> {
-    if welcome.features != 0 {
+fn check_welcome(
+    services: &[Service],
+    keeps: bool,
+    welcome: &Welcome,
+) -> Result<(), ProtocolError> {
+    let resumable = welcome.features & features::RESUMPTION != 0;
+    if welcome.features & !features::RESUMPTION != 0 || (resumable && !keeps) {
         return Err(ProtocolError::MALFORMED(
             "a feature is granted that was not offered",
         ));
     }
-    if welcome.epoch != 0 || welcome.resume_window_ms != 0 {
+    if welcome.epoch != 0 || (welcome.resume_window_ms != 0 && !resumable) {
         return Err(ProtocolError::MALFORMED(
             "a session begins as if it had been resumed",
         ));

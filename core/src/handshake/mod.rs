@@ -104,6 +104,11 @@ pub enum HandshakeEvent {
     /// The proof was right: answer with [`Endpoint::admit`](crate::Endpoint::admit) or
     /// [`ServerHandshake::refuse`].
     Admit(Request),
+    /// A client wants to go on with a session: answer with [`Endpoint::find`](crate::Endpoint::find).
+    Resume {
+        /// The session, which may not exist.
+        session: SessionId,
+    },
     /// It was not let in. The refusal goes out by itself, but not before this event was polled, so
     /// that [`ServerHandshake::answer_after`] can delay it.
     Failed(AuthFailure),
@@ -122,6 +127,14 @@ pub enum AuthFailure {
     BindingMismatch,
     /// It chose a version outside the range that it was offered.
     Version,
+    /// A later attempt to resume the same session was seen before this one.
+    Stale,
+    /// The session that it wanted to resume was away for longer than its resume window.
+    Expired,
+    /// What was lost with the session's last carrier can't be sent again.
+    Gone,
+    /// The tunnel's token is another one by now, or the tunnel is no more.
+    Revoked,
 }
 
 impl AuthFailure {
@@ -134,6 +147,10 @@ impl AuthFailure {
             Self::BindingRequired => Code::BINDING_REQUIRED,
             Self::BindingMismatch => Code::BINDING_MISMATCH,
             Self::Version => Code::VERSION,
+            Self::Stale => Code::STALE,
+            Self::Expired => Code::EXPIRED,
+            Self::Gone => Code::GONE,
+            Self::Revoked => Code::UNAUTHORIZED,
         }
     }
 
@@ -164,6 +181,19 @@ pub struct Established {
     pub server_software: Option<String>,
     /// Addresses of other servers of this tunnel. Text of the server's own: escape it.
     pub others: Vec<String>,
+}
+
+/// The right to go on with a session, and how: what a client keeps of an [`Established`] session to resume it.
+#[derive(Clone, Debug)]
+pub struct Resumption {
+    /// The session.
+    pub id: SessionId,
+    /// What the right hangs on.
+    pub key: ResumeKey,
+    /// Whether the session was made bound to its TLS connection, and must be resumed so.
+    pub bound: bool,
+    /// This attempt: higher than any before it.
+    pub epoch: u64,
 }
 
 /// The two clocks of a handshake: how long it may take in all, and how long the peer may be silent
@@ -297,6 +327,6 @@ fn close_frame(error: ProtocolError) -> Vec<u8> {
     .encoding()
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

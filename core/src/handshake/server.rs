@@ -20,7 +20,10 @@ use crate::codec::Reader;
 use crate::config::Config;
 use crate::decode::{Decoder, Piece};
 use crate::error::{HandshakeError, ProtocolError};
-use crate::frame::{Auth, Frame, Limits, Resume, ServerHello, Service, VERSION, flags, kind};
+use crate::frame::{
+    Auth, Frame, Limits, Resume, Resumed, ServerHello, Service, VERSION, features, flags, kind,
+};
+use crate::session::{Session, Stated};
 use crate::time::Instant;
 use crate::transmit::Transmit;
 
@@ -35,7 +38,8 @@ pub(crate) struct Decoys {
 ///
 /// The owner polls events and answers them: [`authenticate`](Self::authenticate) for
 /// [`HandshakeEvent::Authenticate`]; [`Endpoint::admit`](crate::Endpoint::admit) or
-/// [`refuse`](Self::refuse) for [`HandshakeEvent::Admit`].
+/// [`refuse`](Self::refuse) for [`HandshakeEvent::Admit`]; [`Endpoint::find`](crate::Endpoint::find), then
+/// [`attach`](Self::attach), for [`HandshakeEvent::Resume`].
 pub struct ServerHandshake {
     decoys: Arc<Decoys>,
     /// Counts against the endpoint's limit for as long as it is here.
@@ -64,6 +68,10 @@ enum State {
     },
     /// The owner is to let the client in or not.
     Asking(Box<Proven>),
+    /// The endpoint is to find the session that the client wants to go on with.
+    Finding(Box<Wanted>),
+    /// Found, and the proof is right: the owner is to bring the session.
+    Found(Box<Wanted>, ResumeKey),
     /// REFUSE waits for its time: at once, unless a wrong proof has a penalty.
     Refusing {
         refuse: Bytes,
@@ -79,13 +87,22 @@ enum State {
     Failed(HandshakeError),
 }
 
+/// What RESUME asked for.
+pub(crate) struct Wanted {
+    pub(crate) resume: Resume,
+    pub(crate) r1: Transcript,
+}
+
 /// A client whose proof was right: what is needed to welcome it.
 pub(crate) struct Proven {
+    pub(crate) verifier: Verifier,
     pub(crate) keys: Keys,
     pub(crate) t1: Transcript,
     pub(crate) proof: [u8; PROOF_LEN],
     pub(crate) request: Request,
     pub(crate) limits: Limits,
+    /// For how long the client wants its session to outlive a carrier; `None` if not at all.
+    pub(crate) resume_window: Option<Duration>,
     pub(crate) server_name: Option<String>,
     pub(crate) server_software: Option<String>,
 }
@@ -151,7 +168,11 @@ impl ServerHandshake {
         match &self.state {
             State::Failed(error) => return Err(*error),
             State::Refusing { .. } | State::Refused { .. } | State::Admitted => return Ok(()),
-            State::AwaitProof | State::Judging { .. } | State::Asking(_) => (),
+            State::AwaitProof
+            | State::Judging { .. }
+            | State::Asking(_)
+            | State::Finding(_)
+            | State::Found(..) => (),
         }
         if !data.is_empty() {
             self.patience.heard(now);
@@ -174,7 +195,9 @@ impl ServerHandshake {
             State::Failed(error) => return Err(*error),
             State::AwaitProof => self.patience.check(now),
             // The client has said all that it may: it is the owner who takes time.
-            State::Judging { .. } | State::Asking(_) if now >= self.patience.deadline => {
+            State::Judging { .. } | State::Asking(_) | State::Finding(_) | State::Found(..)
+                if now >= self.patience.deadline =>
+            {
                 Err(HandshakeError::TimedOut)
             }
             State::Refusing { .. } if now >= self.refusal_due() => {
@@ -203,7 +226,9 @@ impl ServerHandshake {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::AwaitProof => Some(self.patience.next()),
-            State::Judging { .. } | State::Asking(_) => Some(self.patience.deadline),
+            State::Judging { .. } | State::Asking(_) | State::Finding(_) | State::Found(..) => {
+                Some(self.patience.deadline)
+            }
             State::Refusing { .. } => Some(self.refusal_due()),
             State::Refused { give_up } => (!self.outbox.is_empty()).then_some(*give_up),
             State::Admitted | State::Failed(_) => None,
@@ -229,25 +254,28 @@ impl ServerHandshake {
         };
         self.event = None;
         let known = verifier.is_some();
-        let keys = verifier
-            .unwrap_or(&self.decoys.verifier)
-            .check(&t1, &auth.proof);
+        let verifier = verifier.unwrap_or(&self.decoys.verifier).clone();
+        let keys = verifier.check(&t1, &auth.proof);
         let Some(keys) = keys.filter(|_| known) else {
             return self.turn_away(now, AuthFailure::Token);
         };
         match check_binding(self.binding_required, self.exporter, auth.binding) {
             Ok(bound) => {
                 let (proof, limits) = (auth.proof, auth.limits);
+                let resume_window = (auth.features & features::RESUMPTION != 0)
+                    .then(|| Duration::from_millis(auth.resume_window_ms));
                 let request = request(auth, bound);
                 self.event = Some(HandshakeEvent::Admit(request.clone()));
                 let (server_name, server_software) =
                     (self.server_name.clone(), self.server_software.clone());
                 self.state = State::Asking(Box::new(Proven {
+                    verifier,
                     keys,
                     t1,
                     proof,
                     request,
                     limits,
+                    resume_window,
                     server_name,
                     server_software,
                 }));
@@ -262,9 +290,14 @@ impl ServerHandshake {
     /// `UNAUTHORIZED`.
     pub fn refuse(&mut self, now: Instant, code: Code, retry_after: Duration) {
         let code = match self.state {
-            State::Asking(_) => code,
-            State::AwaitProof | State::Judging { .. } if tells_nothing(code) => code,
+            State::Asking(_) | State::Found(..) => code,
+            State::AwaitProof | State::Judging { .. } | State::Finding(_)
+                if tells_nothing(code) =>
+            {
+                code
+            }
             State::AwaitProof | State::Judging { .. } => Code::UNAUTHORIZED,
+            State::Finding(_) => Code::UNKNOWN_SESSION,
             _ => return,
         };
         self.event = None;
@@ -292,6 +325,7 @@ impl ServerHandshake {
                 size_of::<Auth>() + lists(&auth.services, &auth.labels, &auth.software)
             }
             State::Asking(proven) => size_of::<Proven>() + proven.request.memory(),
+            State::Finding(_) | State::Found(..) => size_of::<Wanted>(),
             _ => 0,
         };
         let event = match &self.event {
@@ -354,7 +388,7 @@ impl ServerHandshake {
                     }
                     match Frame::parse(kind, body)? {
                         Frame::Auth(auth) => self.judge(auth, &encoding),
-                        Frame::Resume(resume) => self.resume(now, &resume, &encoding),
+                        Frame::Resume(resume) => self.resume(resume, &encoding),
                         _ => return Err(unexpected().into()),
                     }
                 }
@@ -384,12 +418,102 @@ impl ServerHandshake {
         };
     }
 
-    /// No session can be resumed yet, so none is known: the proof is checked all the same, so that
-    /// the answer costs what it will cost when some are.
-    fn resume(&mut self, now: Instant, resume: &Resume, encoding: &[u8]) {
+    fn resume(&mut self, resume: Resume, encoding: &[u8]) {
         let r1 = Transcript::resume(&self.hello, without_proof(encoding));
-        let _never = self.decoys.resume_key.check_client(&r1, &resume.proof);
-        self.turn_away(now, AuthFailure::UnknownSession);
+        self.event = Some(HandshakeEvent::Resume {
+            session: resume.session,
+        });
+        self.state = State::Finding(Box::new(Wanted { resume, r1 }));
+    }
+
+    /// What the client wants to go on with, if it asks for that.
+    pub(crate) fn wanted(&self) -> Option<&Resume> {
+        match &self.state {
+            State::Finding(wanted) => Some(&wanted.resume),
+            _ => None,
+        }
+    }
+
+    /// Checks the proof of RESUME against `key`, or against nothing that anybody knows, which takes as long; then what `check` says of
+    /// the session, given whether the proof is bound. Whether the session is the client's to go on with.
+    pub(crate) fn found(
+        &mut self,
+        now: Instant,
+        key: Option<&ResumeKey>,
+        check: impl FnOnce(&Resume, bool) -> Result<(), AuthFailure>,
+    ) -> bool {
+        let wanted = match mem::replace(&mut self.state, State::AwaitProof) {
+            State::Finding(wanted) => wanted,
+            other => {
+                self.state = other;
+                return false;
+            }
+        };
+        self.event = None;
+        let Wanted { resume, r1 } = &*wanted;
+        let known = key.is_some();
+        let key = key.unwrap_or(&self.decoys.resume_key);
+        let right = key.check_client(r1, &resume.proof) && known;
+        let checked = if right {
+            check_binding(self.binding_required, self.exporter, resume.binding)
+                .and_then(|bound| check(resume, bound))
+        } else {
+            Err(AuthFailure::UnknownSession)
+        };
+        match checked {
+            Ok(()) => self.state = State::Found(wanted, key.clone()),
+            Err(failure) => self.turn_away(now, failure),
+        }
+        checked.is_ok()
+    }
+
+    /// Goes on with `session` on this carrier: takes it from the carrier that it may still have, and only then states its position. RESUMED is the
+    /// first thing that it sends. To be called for the session that [`Endpoint::find`](crate::Endpoint::find) named; does nothing otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Why the client is refused after all; the refusal goes out by itself. With [`AuthFailure::Gone`], or if it was over
+    /// before, the session has ended.
+    pub fn attach(&mut self, now: Instant, session: &mut Session) -> Result<(), AuthFailure> {
+        let State::Found(wanted, key) = &self.state else {
+            return Err(AuthFailure::UnknownSession);
+        };
+        let Wanted { resume, r1 } = &**wanted;
+        let theirs = Stated {
+            received: resume.received,
+            oldest: resume.oldest,
+        };
+        let attached = if resume.epoch <= session.epoch() {
+            Err(AuthFailure::Stale)
+        } else {
+            session
+                .state_position(now)
+                .ok_or(AuthFailure::Expired)
+                .and_then(|ours| {
+                    let attached = session.attach(now, resume.epoch, theirs);
+                    attached.map(|()| ours).map_err(|_| AuthFailure::Gone)
+                })
+        };
+        let Stated { received, oldest } = match attached {
+            Ok(ours) => ours,
+            Err(failure) => {
+                self.turn_away(now, failure);
+                return Err(failure);
+            }
+        };
+        let resumed = Frame::Resumed(Resumed {
+            epoch: resume.epoch,
+            received,
+            oldest,
+            proof: [0; PROOF_LEN],
+        })
+        .encoding();
+        let r2 = r1.resumed(&resume.proof, without_proof(&resumed));
+        let resumed = [without_proof(&resumed), &key.server_proof(&r2)].concat();
+        session.send_first(resumed.into());
+        self.state = State::Admitted;
+        self.permit = None;
+        Ok(())
     }
 
     fn turn_away(&mut self, now: Instant, failure: AuthFailure) {
@@ -441,6 +565,7 @@ impl fmt::Debug for ServerHandshake {
             State::AwaitProof => "awaiting AUTH",
             State::Judging { .. } => "waiting for the verifier",
             State::Asking(_) => "waiting to be admitted",
+            State::Finding(_) | State::Found(..) => "waiting for the session",
             State::Refusing { .. } | State::Refused { .. } => "refusing",
             State::Admitted => "admitted",
             State::Failed(_) => "failed",

@@ -17,6 +17,8 @@ pub(crate) struct Glitches {
     interval: Duration,
     refilled_at: Instant,
     bytes: u64,
+    /// Frames that say again what was said, as they must after a resume.
+    expected: u64,
 }
 
 impl Glitches {
@@ -29,7 +31,13 @@ impl Glitches {
             interval,
             refilled_at: now,
             bytes: 0,
+            expected: 0,
         }
+    }
+
+    /// A resume: `frames` that do no work by themselves are to be expected.
+    pub(crate) const fn expect(&mut self, frames: u64) {
+        self.expected = frames;
     }
 
     pub(crate) fn work(&mut self, bytes: usize) {
@@ -46,6 +54,10 @@ impl Glitches {
             let passed = u64::try_from(passed).unwrap_or(u64::MAX);
             self.left = self.max.min(self.left.saturating_add(passed));
             self.refilled_at = now;
+        }
+        if let Some(expected) = self.expected.checked_sub(1) {
+            self.expected = expected;
+            return Ok(());
         }
         match self.left.checked_sub(1) {
             Some(left) => {

@@ -19,8 +19,10 @@ impl Session {
     ///
     /// `slab` is the size of the buffer that `data` is a slice of, in bytes: payload that is kept keeps all of it alive. What would cost more than twice its
     /// length is copied, so an honest number bounds memory, and `usize::MAX` copies everything.
+    ///
+    /// While the session is detached nothing is taken: what an old carrier still brings would come again on the next.
     pub fn handle_input(&mut self, now: Instant, mut data: Bytes, slab: usize) {
-        if self.closed.is_some() || data.is_empty() {
+        if self.closed.is_some() || self.detached.is_some() || data.is_empty() {
             return;
         }
         self.liveness.received(now);
@@ -44,7 +46,9 @@ impl Session {
     /// Bytes came in on the carrier, whatever they are: a sign of life. A carrier that brings a frame, or the record around it, in
     /// small parts over many seconds is slow and not dead.
     pub fn handle_alive(&mut self, now: Instant) {
-        self.liveness.received(now);
+        if self.detached.is_none() {
+            self.liveness.received(now);
+        }
     }
 
     fn payload(
@@ -83,11 +87,10 @@ impl Session {
 
     fn frame(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
         match frame {
-            Frame::Ack { position } => {
-                if !self.positions.acknowledged(position)? {
-                    self.glitches.spend(now)?;
-                }
-            }
+            Frame::Ack { position } => match self.positions.acknowledged(now, position)? {
+                0 => self.glitches.spend(now)?,
+                units => self.acknowledged(units),
+            },
             Frame::Credit { stream, offset } => self.credited(now, stream, offset)?,
             Frame::SessionCredit { offset } => {
                 if offset <= self.flow.credit {

@@ -51,6 +51,17 @@ impl Liveness {
         }
     }
 
+    /// Begins anew on another carrier. PINGs that were under way are forgotten; what the round trip was stays known until it is measured, but its
+    /// minimum belongs to the path that is gone.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        let (counter, rtt) = (self.counter, self.rtt);
+        *self = Self {
+            counter,
+            rtt,
+            ..Self::new(now)
+        };
+    }
+
     pub(crate) fn received(&mut self, now: Instant) {
         self.last_received = now;
         self.asked_at = None;

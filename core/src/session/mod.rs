@@ -5,6 +5,8 @@ mod input;
 mod liveness;
 mod output;
 mod positions;
+mod replay;
+mod resume;
 mod streams;
 
 use alloc::collections::VecDeque;
@@ -15,6 +17,8 @@ use bytes::Bytes;
 use glitches::Glitches;
 use liveness::Liveness;
 use positions::Positions;
+pub use positions::Stated;
+use replay::Replay;
 
 use crate::code::Code;
 use crate::config::Config;
@@ -54,6 +58,8 @@ pub enum Event {
     },
     /// This side is [going away](Session::go_away), and the last stream is done.
     Drained,
+    /// The carrier is of no more use: drop it. The session waits to be [attached](Session::attach) to another.
+    Detached(SessionError),
     /// The session is over, and all its streams with it.
     Closed(SessionError),
 }
@@ -71,6 +77,8 @@ pub struct Stats {
     pub streams_accepted: u64,
     /// Streams of the peer that were refused at a limit.
     pub streams_refused: u64,
+    /// Times that the session went on on a new carrier.
+    pub resumes: u64,
 }
 
 /// Credit of the session as a whole, in both directions.
@@ -82,6 +90,8 @@ struct Flow {
     consumed: u64,
     granted: u64,
     window: u64,
+    /// A new carrier: credit must be stated again.
+    restate: bool,
 }
 
 impl Flow {
@@ -125,6 +135,15 @@ pub struct Session {
     next_stream: u64,
     highest_of_peer: Option<StreamId>,
     positions: Positions,
+    replay: Replay,
+    /// How long the session may be without a carrier; `None` if it ends with its first.
+    resume_window: Option<Duration>,
+    /// The attempt to resume that was accepted last.
+    epoch: u64,
+    /// Since when it is without a carrier.
+    detached: Option<Instant>,
+    /// The application has not been told why.
+    detached_for: Option<SessionError>,
     flow: Flow,
     /// Bytes of all streams that wait to be sent.
     queued: usize,
@@ -166,6 +185,11 @@ impl Session {
             next_stream: side.first_stream(),
             highest_of_peer: None,
             positions: Positions::new(ack_units, config.ack_delay),
+            replay: Replay::off(),
+            resume_window: None,
+            epoch: 0,
+            detached: None,
+            detached_for: None,
             flow: Flow {
                 sent: 0,
                 credit: peer.session_credit,
@@ -173,6 +197,7 @@ impl Session {
                 consumed: 0,
                 granted: window,
                 window,
+                restate: false,
             },
             queued: 0,
             pool_used: 0,
@@ -200,9 +225,11 @@ impl Session {
         if self.closed.is_some() {
             return;
         }
+        if self.detached.is_some() {
+            return self.expire(now);
+        }
         if self.liveness.handle_timeout(now, &self.config) {
-            self.end(SessionError::Silent(self.config.dead_after));
-            return;
+            return self.lose_carrier(now, SessionError::Silent(self.config.dead_after));
         }
         self.positions.handle_timeout(now);
         if now >= self.sweep_at {
@@ -211,16 +238,14 @@ impl Session {
         }
     }
 
-    /// The carrier ended. Without resumption the session ends with it.
-    pub fn handle_carrier_lost(&mut self, _now: Instant) {
-        self.end(SessionError::CarrierLost);
-    }
-
     /// When to call [`handle_timeout`](Self::handle_timeout), or to poll for frames again, at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.closed.is_some() {
             return None;
+        }
+        if self.detached.is_some() {
+            return self.expires_at();
         }
         let mut next = self.liveness.deadline(&self.config);
         if let Some(ack) = self.positions.deadline() {
@@ -238,6 +263,9 @@ impl Session {
         if let Some(error) = self.closed {
             return (!core::mem::replace(&mut self.close_told, true))
                 .then_some(Event::Closed(error));
+        }
+        if let Some(error) = self.detached_for.take() {
+            return Some(Event::Detached(error));
         }
         if let Some(retry_after) = self.leaving.theirs
             && !self.leaving.theirs_told
@@ -362,6 +390,7 @@ impl Session {
         self.store.slab.iter().map(of).sum::<usize>()
             + self.decoder.memory()
             + self.refusals.capacity() * size_of::<(StreamId, Code)>()
+            + self.replay.memory()
     }
 
     /// The end, for whatever reason; the first one counts.
@@ -377,6 +406,7 @@ impl Session {
         self.credit = List::new(Queue::Credit);
         self.schedule = Schedule::default();
         self.refusals = VecDeque::new();
+        self.replay = Replay::off();
         self.queued = 0;
         let used = self.pool_used;
         self.give_to_pool(used);

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::Session;
-use crate::frame::{Frame, kind};
+use super::replay::data;
+use crate::frame::Frame;
+use crate::ids::StreamId;
 use crate::time::Instant;
 use crate::transmit::Transmit;
 
@@ -34,6 +36,9 @@ impl Session {
             let code = self.close_owed.take()?;
             return Some(Frame::Close { code, detail: None }.encode());
         }
+        if self.detached.is_some() {
+            return None;
+        }
         if let Some(position) = self.positions.take_ack(now, self.has_company()) {
             return Some(Frame::Ack { position }.encode());
         }
@@ -58,7 +63,14 @@ impl Session {
                 .encode(),
             );
         }
-        if let Some(frame) = self.control_frame(limit) {
+        if self.replay.is_behind() {
+            let payload_max = usize::try_from(DATA_PAYLOAD_MAX).unwrap_or(usize::MAX);
+            return self.replay.next(limit, DATA_HEAD_MAX, payload_max);
+        }
+        if self.replay.room(self.positions.unacknowledged()) == 0 {
+            return None;
+        }
+        if let Some(frame) = self.control_frame(now, limit) {
             return frame;
         }
         self.data_frame(now, limit)
@@ -74,21 +86,28 @@ impl Session {
         if self.closed.is_some() {
             return self.close_owed.is_some();
         }
-        self.has_company() || self.flow.grant_due() || self.positions.is_owed()
+        let attached = self.detached.is_none();
+        attached && (self.has_company() || self.flow.grant_due() || self.positions.is_owed())
     }
 
     fn has_company(&self) -> bool {
         self.pong.is_some()
             || self.leaving.ours_owed
             || self.liveness.wants_ping()
+            || self.flow.restate
             || !self.credit.is_empty()
-            || !self.control.is_empty()
+            || self.replay.is_behind()
+            || (self.has_units() && self.replay.room(self.positions.unacknowledged()) > 0)
+    }
+
+    fn has_units(&self) -> bool {
+        !self.control.is_empty()
             || !self.refusals.is_empty()
             || (!self.schedule.is_empty() && self.flow.sent < self.flow.credit)
     }
 
     fn credit_frame(&mut self) -> Option<Frame> {
-        if self.flow.grant_due() {
+        if core::mem::take(&mut self.flow.restate) || self.flow.grant_due() {
             self.flow.granted = self.flow.consumed + self.flow.window;
             return Some(Frame::SessionCredit {
                 offset: self.flow.granted,
@@ -115,7 +134,8 @@ impl Session {
                 offset,
             });
         }
-        let offset = stream.recv.credit_due()?;
+        let restated = core::mem::take(&mut stream.restate).then(|| stream.recv.credit());
+        let offset = stream.recv.credit_due().or(restated)?;
         stream.recv.granted(offset);
         Some(Frame::Credit {
             stream: stream.id,
@@ -124,10 +144,11 @@ impl Session {
     }
 
     /// An OPEN or RESET, or the FIN of a stream whose payload is all sent. `Some(None)` when the next one does not fit `limit`.
-    fn control_frame(&mut self, limit: usize) -> Option<Option<Transmit>> {
+    fn control_frame(&mut self, now: Instant, limit: usize) -> Option<Option<Transmit>> {
         if let Some((stream, code)) = self.refusals.pop_front() {
-            self.positions.sent(1);
-            return Some(Some(Frame::Reset { stream, code }.encode()));
+            let frame = Frame::Reset { stream, code }.encode();
+            self.control_sent(now, &frame);
+            return Some(Some(frame));
         }
         while let Some(key) = self.control.front() {
             match self.control_of(key, limit) {
@@ -137,7 +158,7 @@ impl Session {
                 }
                 Some(None) => return Some(None),
                 Some(Some(frame)) => {
-                    self.positions.sent(1);
+                    self.control_sent(now, &frame);
                     self.clean_up(key);
                     return Some(Some(frame));
                 }
@@ -146,8 +167,13 @@ impl Session {
         None
     }
 
+    fn control_sent(&mut self, now: Instant, frame: &Transmit) {
+        self.positions.sent(now, 1);
+        self.replay.keep_control(frame);
+    }
+
     fn control_of(&mut self, key: usize, limit: usize) -> Option<Option<Transmit>> {
-        let side = self.side;
+        let (side, position) = (self.side, self.positions.sent_position());
         let stream = self.store.get_mut(key)?;
         let id = stream.id;
         if let Some(reset) = &mut stream.reset {
@@ -175,6 +201,7 @@ impl Session {
                 return Some(None);
             }
             stream.open = None;
+            stream.opened_at = Some(position);
             return Some(Some(frame));
         }
         stream.send.is_fin_due().then(|| {
@@ -184,12 +211,14 @@ impl Session {
     }
 
     fn data_frame(&mut self, now: Instant, limit: usize) -> Option<Transmit> {
+        let replay_room = self.replay.room(self.positions.unacknowledged());
         loop {
             let session_credit = self.flow.credit - self.flow.sent;
             let (key, turn) = self.schedule.next(&mut self.store)?;
             let room = (limit.checked_sub(DATA_HEAD_MAX)? as u64)
                 .min(turn)
                 .min(session_credit)
+                .min(replay_room)
                 .min(DATA_PAYLOAD_MAX);
             let Some(stream) = self.store.get_mut(key) else {
                 self.schedule.pass(&mut self.store, key);
@@ -204,7 +233,7 @@ impl Session {
                 } else if stream.send.is_fin_due() {
                     self.control.push(&mut self.store.slab, key);
                 }
-                return Some(self.data(key, id.as_u64(), chunk));
+                return Some(self.data(now, key, id, chunk));
             }
             if session_credit == 0 {
                 // Not this stream's fault: it keeps its place.
@@ -214,13 +243,14 @@ impl Session {
         }
     }
 
-    fn data(&mut self, key: usize, id: u64, chunk: Bytes) -> Transmit {
+    fn data(&mut self, now: Instant, key: usize, id: StreamId, chunk: Bytes) -> Transmit {
         let len = chunk.len();
         self.queued -= len;
         self.flow.sent += len as u64;
-        self.positions.sent(len as u64);
+        self.positions.sent(now, len as u64);
+        self.replay.keep_data(id, &chunk);
         self.stats.bytes_sent += len as u64;
         self.schedule.sent(&mut self.store, key, len);
-        Transmit::with_payload(kind::DATA, [Some(id), Some(len as u64)], chunk)
+        data(id, chunk)
     }
 }

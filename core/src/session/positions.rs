@@ -5,6 +5,15 @@ use core::time::Duration;
 use crate::error::ProtocolError;
 use crate::time::Instant;
 
+/// What a side states of itself in RESUME or RESUMED (spec/06-positions.md, section 6.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stated {
+    /// Units that it received: the other side goes on from there.
+    pub received: u64,
+    /// The first unit that it can send again.
+    pub oldest: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Positions {
     /// Units sent.
@@ -20,6 +29,8 @@ pub(crate) struct Positions {
     /// That time has passed; the ACK waits for the carrier to take it.
     overdue: bool,
     stated_at: Option<Instant>,
+    /// Since when units are on their way of which nothing is known: an acknowledgement of some starts it anew.
+    waiting_since: Option<Instant>,
     units: u64,
     delay: Duration,
 }
@@ -35,13 +46,15 @@ impl Positions {
             due: None,
             overdue: false,
             stated_at: None,
+            waiting_since: None,
             units,
             delay,
         }
     }
 
-    pub(crate) const fn sent(&mut self, units: u64) {
+    pub(crate) fn sent(&mut self, now: Instant, units: u64) {
         self.sent += units;
+        self.waiting_since.get_or_insert(now);
     }
 
     pub(crate) fn received(&mut self, now: Instant, units: u64) {
@@ -51,16 +64,57 @@ impl Positions {
         }
     }
 
-    /// Takes an ACK; whether it acknowledged anything new.
-    pub(crate) fn acknowledged(&mut self, position: u64) -> Result<bool, ProtocolError> {
+    /// Takes an ACK; how many units it acknowledged that were not before.
+    pub(crate) fn acknowledged(
+        &mut self,
+        now: Instant,
+        position: u64,
+    ) -> Result<u64, ProtocolError> {
         if position > self.sent {
             return Err(ProtocolError::POSITION(
                 "an acknowledgement of what was never sent",
             ));
         }
-        let new = position > self.acked;
-        self.acked = self.acked.max(position);
+        let new = position.saturating_sub(self.acked);
+        if new > 0 {
+            self.acked = position;
+            self.waiting_since = (self.acked < self.sent).then_some(now);
+        }
         Ok(new)
+    }
+
+    /// Begins on a new carrier. Both sides have just said how far they got, so nothing is left to acknowledge; how many units the
+    /// peer holds that it had not acknowledged, or `None` if what it says can't be.
+    pub(crate) fn resumed(&mut self, now: Instant, stated: Stated) -> Option<u64> {
+        let can_be = (self.acked..=self.sent).contains(&stated.received);
+        if !can_be || stated.oldest > self.received {
+            return None;
+        }
+        let new = stated.received - self.acked;
+        self.acked = stated.received;
+        self.waiting_since = (self.acked < self.sent).then_some(now);
+        self.stated = self.received;
+        self.due = None;
+        self.overdue = false;
+        Some(new)
+    }
+
+    /// What this side states in RESUME and RESUMED.
+    pub(crate) const fn stated(&self) -> Stated {
+        Stated {
+            received: self.received,
+            oldest: self.acked,
+        }
+    }
+
+    /// Units that were sent and are not known to have arrived.
+    pub(crate) const fn unacknowledged(&self) -> u64 {
+        self.sent - self.acked
+    }
+
+    /// Since when nothing was heard of units that are on their way.
+    pub(crate) const fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since
     }
 
     /// The ACK to send: when it is due, or when something else goes out at `now` anyway (once per instant, which is once per

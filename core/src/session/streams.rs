@@ -42,11 +42,12 @@ impl Session {
         Ok(id)
     }
 
-    /// Bytes that [`write`](Self::write) would take now: what an adapter should read from the local socket at most.
+    /// Bytes that [`write`](Self::write) would take now: what an adapter should read from the local socket at most. None while the session is detached: who
+    /// sends then feels it in the local socket, and nothing piles up here.
     #[must_use]
     pub fn write_space(&self, id: StreamId) -> usize {
         match self.store.by_id(id) {
-            Some(stream) if stream.reset.is_none() => {
+            Some(stream) if stream.reset.is_none() && self.detached.is_none() => {
                 let free = self.config.send_buffer_session.saturating_sub(self.queued);
                 stream.send.space(self.config.send_buffer_stream, free)
             }

@@ -29,6 +29,10 @@ pub(crate) struct Stream {
     pub(crate) tell: Tell,
     /// Credit to give back: what was seen, and what it becomes.
     pub(crate) give_back: Option<(u64, u64)>,
+    /// The position of the OPEN that this side sent.
+    pub(crate) opened_at: Option<u64>,
+    /// A new carrier: the credit must be stated again.
+    pub(crate) restate: bool,
     /// What the scheduler knows.
     pub(crate) turn: crate::schedule::Turn,
     links: Links,
@@ -66,6 +70,8 @@ impl Stream {
             released: false,
             tell: Tell::default(),
             give_back: None,
+            opened_at: None,
+            restate: false,
             turn: crate::schedule::Turn::default(),
             links: Links::default(),
         }

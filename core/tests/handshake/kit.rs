@@ -104,6 +104,11 @@ pub(crate) struct Server {
     pub(crate) failure: Option<AuthFailure>,
     pub(crate) established: Option<Established>,
     pub(crate) error: Option<HandshakeError>,
+    /// What the tunnel's clients prove themselves against, when one wants to resume.
+    pub(crate) known_verifier: Option<Verifier>,
+    /// The session that a client wanted to resume, and the one found for it.
+    pub(crate) wanted: Option<SessionId>,
+    pub(crate) found: Option<SessionId>,
 }
 
 impl Server {
@@ -121,6 +126,9 @@ impl Server {
             failure: None,
             established: None,
             error: None,
+            known_verifier: Some(verifier()),
+            wanted: None,
+            found: None,
         }
     }
 
@@ -144,6 +152,11 @@ impl Server {
                     let admitted = self.endpoint.admit(now, &mut self.handshake, grants);
                     self.established = Some(admitted.expect("below the limit"));
                     self.request = Some(request);
+                }
+                HandshakeEvent::Resume { session } => {
+                    let known = self.known_verifier.clone();
+                    self.found = self.endpoint.find(now, &mut self.handshake, known.as_ref());
+                    self.wanted = Some(session);
                 }
                 HandshakeEvent::Failed(failure) => self.failure = Some(failure),
             }

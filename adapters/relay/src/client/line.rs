@@ -408,7 +408,7 @@ impl Line {
                 self.news = Some(News::GoingAway { retry_after, lived });
             }
             Event::Drained => leaving.handle_drained(now),
-            Event::Closed(error) => {
+            Event::Detached(error) | Event::Closed(error) => {
                 let lived = relaying.lived(now);
                 let reason = reason(relaying.useless, error);
                 self.end_session(now, News::Ended { reason, lived }, shared);

@@ -91,6 +91,10 @@ impl Greeting {
                     self.handshake.authenticate(now, verifier);
                     self.tunnel = Some(tunnel);
                 }
+                HandshakeEvent::Resume { .. } => {
+                    let handshake = &mut self.handshake;
+                    self.shared.with(|table| table.resume(now, handshake));
+                }
                 HandshakeEvent::Failed(failure) => self.turned_away(now, failure, sockets),
                 HandshakeEvent::Admit(request) => return Ok(self.ask(now, request, sockets)),
             }

@@ -154,7 +154,7 @@ impl Serving {
                 self.leaves_ports = true;
             }
             Event::Drained => self.leaving.handle_drained(now),
-            Event::Closed(error) => self.ended = Some(error),
+            Event::Detached(error) | Event::Closed(error) => self.ended = Some(error),
         }
     }
 

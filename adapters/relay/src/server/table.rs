@@ -182,6 +182,10 @@ impl Table {
         self.endpoint.accept(now, facts)
     }
 
+    pub(super) fn resume(&mut self, now: Instant, handshake: &mut ServerHandshake) {
+        let _ = self.endpoint.find(now, handshake, None);
+    }
+
     pub(super) fn find(&self, tunnel: &TunnelName) -> Option<Arc<Tunnel>> {
         self.tunnels.find(tunnel)
     }

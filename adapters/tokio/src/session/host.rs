@@ -125,6 +125,9 @@ impl Host {
                         }
                     };
                 }
+                HandshakeEvent::Resume { .. } => {
+                    let _ = self.endpoint().find(now, handshake, None);
+                }
                 HandshakeEvent::Failed(failure) => {
                     return Progress::Refused(AcceptError::Refused(failure));
                 }

@@ -103,7 +103,7 @@ impl State {
                 }
                 Event::GoAway { .. } => self.leaving.handle_go_away(now),
                 Event::Drained => self.leaving.handle_drained(now),
-                Event::Closed(error) => {
+                Event::Detached(error) | Event::Closed(error) => {
                     self.ended = Some(error);
                     self.wake_streams();
                     news = true;
