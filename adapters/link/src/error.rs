@@ -95,6 +95,14 @@ pub enum LinkError {
         /// What was wrong, escaped.
         problem: String,
     },
+    /// The server, or a proxy before it, asked for the client's certificate and turned it away.
+    #[error("{} (it answered with {answer})", OwnCertificate(*.shown))]
+    ClientCertificate {
+        /// Whether the client has a certificate and showed it.
+        shown: bool,
+        /// How it was turned away: an HTTP status or a TLS alert.
+        answer: String,
+    },
     /// The certificate could not be checked, and the request has headers of the user's, which may
     /// be passwords.
     #[error(
@@ -161,6 +169,22 @@ impl LinkError {
 /// Text that may hold a peer's words, for an error.
 pub(crate) fn escape(text: &str) -> String {
     Escaped::new(text.as_bytes(), 300).to_string()
+}
+
+/// What is the matter with the client's own certificate.
+struct OwnCertificate(bool);
+
+impl fmt::Display for OwnCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(shown) = *self;
+        f.write_str(if shown {
+            "the server asked for this client's certificate and turned it away: see whether the one in --client-cert is \
+             still valid, and whether the server trusts the CA that signed it"
+        } else {
+            "the server asks for a client certificate, and this client has none: give one that the server trusts with \
+             --client-cert and --client-key"
+        })
+    }
 }
 
 /// A status other than 101, and what to look at.

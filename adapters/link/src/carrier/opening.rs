@@ -98,7 +98,7 @@ impl Carrier {
                     limit: self.config.head_max,
                 }),
                 HeadResult::Whole { head, rest } => {
-                    check_answer(&head, &accept)?;
+                    check_answer(&head, &accept).map_err(|error| self.turned_away(error))?;
                     self.stage = Stage::Open(Framing::client(keys));
                     self.ready(None, None);
                     Ok(Some(rest))
@@ -116,6 +116,26 @@ impl Carrier {
                 self.stage = other;
                 Ok(None)
             }
+        }
+    }
+
+    /// The error for an answer other than 101. Some servers finish TLS without the client's
+    /// certificate, and say only by HTTP that they want one.
+    fn turned_away(&self, error: LinkError) -> LinkError {
+        let shown = self.tls.as_ref().and_then(Tls::certificate_shown);
+        match (error, shown) {
+            // 495 and 496 are nginx's own for this.
+            (
+                LinkError::Status {
+                    status: status @ (400 | 403 | 495 | 496),
+                    ..
+                },
+                Some(shown),
+            ) => LinkError::ClientCertificate {
+                shown,
+                answer: format!("HTTP status {status}"),
+            },
+            (error, _) => error,
         }
     }
 

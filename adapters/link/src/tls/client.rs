@@ -1,20 +1,18 @@
 //! The client's side of TLS: whom it trusts, and what it says when it can't check.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
-        Resumption, WebPkiServerVerifier,
+        ResolvesClientCert, Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     pki_types::{CertificateDer, ServerName, UnixTime},
+    sign::CertifiedKey,
 };
 
-use super::{ALPN, Check, VERSIONS, pem, provider::provider};
+use super::{ALPN, Seen, VERSIONS, pem, provider::provider};
 use crate::error::{SetupError, escape};
 
 /// Which CAs a client trusts.
@@ -109,21 +107,25 @@ impl ClientTls {
         self.roots
     }
 
-    /// The configuration of one connection, and where its verifier reports.
-    pub(super) fn connection(&self, http: bool) -> (Arc<ClientConfig>, Arc<OnceLock<Check>>) {
-        let check = Arc::new(OnceLock::new());
+    /// The configuration of one connection, and what its handshake will have seen.
+    pub(super) fn connection(&self, http: bool) -> (Arc<ClientConfig>, Arc<Seen>) {
+        let seen = Arc::new(Seen::default());
         let mut config = ClientConfig::clone(&self.config);
         config
             .dangerous()
             .set_certificate_verifier(Arc::new(Reporting {
                 verifier: Arc::clone(&self.verifier),
                 roots: self.roots,
-                check: Arc::clone(&check),
+                seen: Arc::clone(&seen),
             }));
+        config.client_auth_cert_resolver = Arc::new(Showing {
+            own: Arc::clone(&self.config.client_auth_cert_resolver),
+            seen: Arc::clone(&seen),
+        });
         if http {
             config.alpn_protocols = vec![ALPN.to_vec()];
         }
-        (Arc::new(config), check)
+        (Arc::new(config), seen)
     }
 }
 
@@ -164,7 +166,7 @@ fn installed() -> (RootCertStore, Roots) {
 struct Reporting {
     verifier: Arc<WebPkiServerVerifier>,
     roots: Roots,
-    check: Arc<OnceLock<Check>>,
+    seen: Arc<Seen>,
 }
 
 impl ServerCertVerifier for Reporting {
@@ -191,7 +193,7 @@ impl ServerCertVerifier for Reporting {
             ))
         });
         // A connection has one handshake, so this is set once.
-        let _ = self.check.set(check);
+        let _ = self.seen.check.set(check);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -217,6 +219,25 @@ impl ServerCertVerifier for Reporting {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.verifier.supported_verify_schemes()
+    }
+}
+
+/// Shows the client's own certificate, if it has one, and remembers that it was asked for.
+#[derive(Debug)]
+struct Showing {
+    own: Arc<dyn ResolvesClientCert>,
+    seen: Arc<Seen>,
+}
+
+impl ResolvesClientCert for Showing {
+    fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let certificate = self.own.resolve(issuers, schemes);
+        let _ = self.seen.asked.set(certificate.is_some());
+        certificate
+    }
+
+    fn has_certs(&self) -> bool {
+        self.own.has_certs()
     }
 }
 

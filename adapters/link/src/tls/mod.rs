@@ -18,8 +18,8 @@ use std::{
 
 use bytes::BytesMut;
 use rustls::{
-    ClientConnection, Connection, ProtocolVersion, ServerConnection, SupportedProtocolVersion,
-    pki_types::ServerName,
+    AlertDescription, ClientConnection, Connection, Error, ProtocolVersion, ServerConnection,
+    SupportedProtocolVersion, pki_types::ServerName,
 };
 
 pub use client::{ClientTls, Roots};
@@ -43,14 +43,20 @@ pub(crate) const HANDSHAKE_RECORD: u8 = 0x16;
 /// The first byte of a record that holds an alert.
 pub(crate) const ALERT_RECORD: u8 = 0x15;
 
-/// What became of the check of a certificate; why it failed, in words.
-type Check = Result<(), String>;
+/// What a client's handshake has seen of the server.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What became of the check of its certificate; why it failed, in words.
+    check: OnceLock<Result<(), String>>,
+    /// Whether it was shown the client's own certificate; set only if it asked.
+    asked: OnceLock<bool>,
+}
 
 /// One end of a TLS connection.
 pub(crate) struct Tls {
     connection: Connection,
-    /// What became of the check of the server's certificate; on clients only.
-    check: Arc<OnceLock<Check>>,
+    /// Stays empty on servers.
+    seen: Arc<Seen>,
     closed: bool,
 }
 
@@ -64,12 +70,12 @@ impl Tls {
             .unwrap_or(name);
         let server = ServerName::try_from(bare.to_owned())
             .map_err(|_| SetupError::BadServerName { name: escape(name) })?;
-        let (config, check) = setup.connection(http);
+        let (config, seen) = setup.connection(http);
         let connection =
             ClientConnection::new(config, server).map_err(|error| SetupError::Tls {
                 problem: escape(&error.to_string()),
             })?;
-        Ok(Self::new(connection.into(), check))
+        Ok(Self::new(connection.into(), seen))
     }
 
     /// The end that accepted.
@@ -81,13 +87,13 @@ impl Tls {
         Ok(Self::new(connection.into(), Arc::default()))
     }
 
-    fn new(mut connection: Connection, check: Arc<OnceLock<Check>>) -> Self {
+    fn new(mut connection: Connection, seen: Arc<Seen>) -> Self {
         // The carrier bounds what it gives to rustls, and takes everything out at once. A limit in
         // here would cut a batch in two.
         connection.set_buffer_limit(None);
         Self {
             connection,
-            check,
+            seen,
             closed: false,
         }
     }
@@ -108,10 +114,10 @@ impl Tls {
                 .connection
                 .read_tls(&mut wire)
                 .map_err(|error| failed(&error))?;
-            let state = self
-                .connection
-                .process_new_packets()
-                .map_err(|error| failed(&error));
+            let state = self.connection.process_new_packets().map_err(|error| {
+                self.without_certificate(&error)
+                    .unwrap_or_else(|| failed(&error))
+            });
             self.take_plain(&mut take);
             self.closed |= state?.peer_has_closed() || taken == 0;
         }
@@ -173,12 +179,43 @@ impl Tls {
 
     /// Whether the server's certificate was checked, and is good.
     pub(crate) fn certificate_checked(&self) -> bool {
-        matches!(self.check.get(), Some(Ok(())))
+        matches!(self.seen.check.get(), Some(Ok(())))
     }
 
     /// Why the server's certificate could not be checked.
     pub(crate) fn certificate_problem(&self) -> Option<String> {
-        self.check.get()?.clone().err()
+        self.seen.check.get()?.clone().err()
+    }
+
+    /// Whether the server was shown the client's own certificate; `None` if it did not ask for one.
+    pub(crate) fn certificate_shown(&self) -> Option<bool> {
+        self.seen.asked.get().copied()
+    }
+
+    /// The error for an alert by which a server turns away a client for its certificate.
+    fn without_certificate(&self, error: &Error) -> Option<LinkError> {
+        use AlertDescription as Alert;
+        let shown = self.certificate_shown()?;
+        let Error::AlertReceived(alert) = error else {
+            return None;
+        };
+        let about_it = matches!(
+            alert,
+            Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                // By a CA of the right name and another key.
+                | Alert::DecryptError
+                // What is said before TLS 1.3 when there is none.
+                | Alert::HandshakeFailure
+        );
+        let answer = format!("TLS alert {alert:?}");
+        about_it.then_some(LinkError::ClientCertificate { shown, answer })
     }
 
     /// The value to bind to (RFC 9266, label `EXPORTER-Channel-Binding`, empty context); only TLS

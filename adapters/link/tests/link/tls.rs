@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adit_core::Instant;
-use adit_link::{Carrier, ClientSetup, LinkError, Phase};
+use adit_link::{Carrier, ClientSetup, ClientTls, LinkError, Phase, SelfSigned};
 use bytes::BytesMut;
 #[cfg(feature = "aws-lc-rs")]
 use rustls::crypto::aws_lc_rs as crypto;
@@ -13,7 +13,7 @@ use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
     ServerConnection, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
 
@@ -166,6 +166,94 @@ fn a_certificate_without_its_key_ends_the_handshake_whether_it_is_trusted_or_not
                 assert_eq!(refused, !good, "{:?}", end.error);
             }
         }
+    }
+}
+
+/// A server that asks for a client certificate signed by `ca`, and may insist on it.
+fn asking_server(
+    version: &'static SupportedProtocolVersion,
+    ca: &SelfSigned,
+    insists: bool,
+) -> Connection {
+    let provider = Arc::new(crypto::default_provider());
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_slice(ca.certificate.as_bytes()).unwrap();
+    roots.add(ca).unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let verifier = if insists {
+        verifier
+    } else {
+        verifier.allow_unauthenticated()
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(vec![certificate()], key(&CERTIFICATE.key))
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    ServerConnection::new(Arc::new(config)).unwrap().into()
+}
+
+/// A client that may have a certificate of its own.
+fn client_of(identity: Option<&SelfSigned>) -> End {
+    let identity = identity.map(|own| (own.certificate.as_bytes(), own.key.as_bytes()));
+    let tls = ClientTls::from_pem(Some(CERTIFICATE.certificate.as_bytes()), identity).unwrap();
+    let setup = ClientSetup {
+        tls: Some(tls),
+        ..client_setup(Layers {
+            tls: true,
+            upgrade: true,
+        })
+    };
+    End::new(Carrier::client(setup, [1; 32], Instant::ORIGIN).unwrap())
+}
+
+#[test]
+fn a_client_without_the_certificate_that_a_server_insists_on_is_told_the_flags() {
+    let [own, stranger] = [(), ()].map(|()| SelfSigned::generate(["client".to_owned()]).unwrap());
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (identity, flag) in [
+            (None, Some("--client-cert and --client-key")),
+            (Some(&stranger), Some("in --client-cert")),
+            (Some(&own), None),
+        ] {
+            let mut end = client_of(identity);
+            let mut server = asking_server(version, &own, true);
+            let refused = converse(&mut end, &mut server).is_some();
+            let mut alert = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut alert).unwrap();
+            }
+            end.input(BytesMut::from(&alert[..]));
+            assert_eq!(refused, flag.is_some());
+            match flag {
+                None => assert_eq!(end.error, None),
+                Some(flag) => {
+                    let text = end.error.unwrap().to_string();
+                    assert!(text.contains(flag) && text.contains("TLS alert"), "{text}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_says_so_only_by_http_is_understood_too() {
+    let own = SelfSigned::generate(["client".to_owned()]).unwrap();
+    for (identity, flag) in [
+        (None, "--client-cert and --client-key"),
+        (Some(&own), "in --client-cert"),
+    ] {
+        let mut end = client_of(identity);
+        let mut server = asking_server(&rustls::version::TLS13, &own, false);
+        assert_eq!(converse(&mut end, &mut server), None);
+        let mut answer = server.writer();
+        std::io::Write::write_all(&mut answer, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        converse(&mut end, &mut server);
+        let text = end.error.unwrap().to_string();
+        assert!(text.contains(flag) && text.contains("status 400"), "{text}");
     }
 }
 
