@@ -3,7 +3,7 @@
 //! Exit codes: 0 after it was told to stop, 1 if it could not begin, 2 for settings that make no sense. A
 //! server that can't be reached, or that refuses, is no reason to end: the client says so and goes on trying.
 
-use adit_link::{ClientSetup, ClientTls, ClientUpgrade};
+use adit_link::{ClientSetup, ClientTls, ClientUpgrade, Roots};
 use adit_program::{Admin, Failure, Role};
 use adit_relay::HostPort;
 use adit_relay::client::{Client, ClientConfig, Offer, Proxy};
@@ -115,8 +115,15 @@ fn tls(settings: &ClientSettings) -> Result<ClientTls, Failure> {
     let identity = identity
         .as_ref()
         .map(|(cert, key)| (cert.as_slice(), key.as_slice()));
-    ClientTls::from_pem(ca.as_ref().map(|pem| pem.as_slice()), identity)
-        .map_err(|error| Failure::Runtime(error.to_string()))
+    let tls = ClientTls::from_pem(ca.as_ref().map(|pem| pem.as_slice()), identity)
+        .map_err(|error| Failure::Runtime(error.to_string()))?;
+    if tls.roots() == Roots::BuiltIn {
+        tracing::info!(
+            "this system has no CA certificates: those built into adit-client are used. Install its \
+             package ca-certificates, see SSL_CERT_FILE and SSL_CERT_DIR if they are set, or give --ca-file"
+        );
+    }
+    Ok(tls)
 }
 
 fn headers(settings: &ClientSettings) -> Vec<(String, String)> {

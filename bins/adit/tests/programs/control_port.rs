@@ -1,11 +1,23 @@
 //! Strangers on the control port.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
-use crate::kit::{Site, Upstream, ask, connect, port_of, read_all, service_of, until};
+use adit_core::{Code, Frame};
 
-fn control(server: &crate::kit::Program) -> SocketAddr {
+use crate::kit::{
+    Bystander, Program, Rogue, Site, Upstream, ask, connect, port_of, read_all, service_of, until,
+    url_of,
+};
+
+/// How long a slow peer takes for a byte.
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// The head of an AUTH of 16,385 bytes, one more than a body may have.
+const TOO_LONG_A_BODY: [u8; 5] = [0x02, 0x80, 0x00, 0x40, 0x01];
+
+fn control(server: &Program) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port_of(server)))
 }
 
@@ -22,7 +34,8 @@ fn answer(addr: SocketAddr, bytes: &[u8]) -> String {
 #[test]
 fn plain_http_on_a_tls_port_is_answered_in_words() {
     let site = Site::new();
-    let server = site.server(&["--log-level", "debug"]);
+    let server = site.server(&[]);
+    let bystander = Bystander::of(&site, &url_of(&server));
     let answer = answer(
         control(&server),
         b"GET /connect HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -32,12 +45,14 @@ fn plain_http_on_a_tls_port_is_answered_in_words() {
         "{answer}"
     );
     server.logged("plain HTTP");
+    bystander.noticed_nothing();
 }
 
 #[test]
 fn tls_on_a_port_without_it_is_told_in_the_log() {
     let site = Site::new();
-    let server = site.server(&["--tls", "off", "--log-level", "debug"]);
+    let server = site.server(&["--tls", "off"]);
+    let bystander = Bystander::of(&site, &url_of(&server).replace("wss:", "ws:"));
     let client = site.client(&server, &["--upstream", "0=127.0.0.1:9"]);
     assert!(
         server
@@ -45,6 +60,7 @@ fn tls_on_a_port_without_it_is_told_in_the_log() {
             .contains("--tls auto")
     );
     client.logged("no session with");
+    bystander.noticed_nothing();
 }
 
 #[test]
@@ -65,49 +81,98 @@ fn a_plain_port_answers_health_checks_and_says_what_it_is_for() {
 #[test]
 fn garbage_ends_its_own_connection_and_nothing_else() {
     let site = Site::new();
-    for tls in ["auto", "off"] {
+    for (tls, scheme) in [("auto", "wss"), ("off", "ws")] {
         let server = site.server(&["--tls", tls]);
-        for garbage in [
-            &b"\0\0\0\0\0\0\0\0"[..],
+        let url = format!("{scheme}://127.0.0.1:{}", port_of(&server));
+        let bystander = Bystander::of(&site, &url);
+        let garbage: [&[u8]; 4] = [
+            &[0; 8],
             b"SSH-2.0-x\r\n\r\n",
             &[0x16; 20_000],
             &[b'A'; 20_000],
-        ] {
+        ];
+        for garbage in garbage {
             let mut stream = connect(control(&server));
             // The server may be gone before all is sent.
             let _ = stream.write_all(garbage);
             let _ = stream.shutdown(Shutdown::Write);
             let _ = stream.read_to_end(&mut Vec::new());
         }
-        let upstream = Upstream::echo("reply");
-        let scheme = if tls == "off" { "ws" } else { "wss" };
-        let url = format!("{scheme}://127.0.0.1:{}", port_of(&server));
-        let client = site.client_of(&url, &["--upstream", &upstream.anywhere()]);
-        let addr = service_of(&client, upstream.addr());
-        assert_eq!(ask(addr, b"hello").unwrap(), b"reply:hello");
+        server.logged_times("did not become a client", garbage.len());
+        bystander.noticed_nothing();
     }
 }
 
 #[test]
-fn a_handshake_of_a_byte_a_second_is_ended_by_the_server() {
+fn a_handshake_of_a_byte_a_second_is_ended_by_the_server_in_every_phase() {
     let site = Site::new();
-    let server = site.server(&["--tls", "off", "--log-level", "debug"]);
-    let mut stream = connect(control(&server));
-    let mut sender = stream.try_clone().unwrap();
-    std::thread::spawn(move || {
-        // Slow on purpose: this is the peer's behaviour, not a wait for something.
-        for byte in b"GET /connect HTTP/1.1\r\nX-Slow: "
-            .iter()
-            .chain(std::iter::repeat(&b'a'))
-        {
-            if sender.write_all(&[*byte]).is_err() {
-                break;
+    let (with_tls, without) = (site.server(&[]), site.server(&["--tls", "off"]));
+    let bystander = Bystander::of(&site, &url_of(&with_tls));
+    std::thread::scope(|scope| {
+        // The head of a ClientHello of 512 bytes, and what may be its session id.
+        scope.spawn(|| {
+            send_slowly(
+                control(&with_tls),
+                b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            )
+        });
+        scope.spawn(|| send_slowly(control(&without), b"GET /connect HTTP/1.1\r\nX-Slow: "));
+        scope.spawn(|| {
+            // AUTH of 512 bytes.
+            let mut rogue = Rogue::reach(port_of(&with_tls));
+            for byte in [0x02, 0x42, 0x00].into_iter().chain(std::iter::repeat(0)) {
+                if rogue.send(&[byte]).is_err() || rogue.is_ended_within(A_SECOND) {
+                    break;
+                }
             }
-            std::thread::sleep(std::time::Duration::from_secs(1));
-        }
+        });
     });
-    let _ = stream.read_to_end(&mut Vec::new());
-    server.logged("not done after 10s");
+    for (server, phase) in [
+        (&with_tls, "during the TLS handshake"),
+        (&without, "during the WebSocket upgrade"),
+    ] {
+        server.logged(&format!("not done after 10s {phase}"));
+    }
+    with_tls.logged("the handshake took too long");
+    bystander.noticed_nothing();
+}
+
+/// Sends a byte a second, the last one again and again, until the server ends the connection.
+fn send_slowly(addr: SocketAddr, bytes: &[u8]) {
+    let mut stream = connect(addr);
+    stream.set_read_timeout(Some(A_SECOND)).unwrap();
+    let last = bytes.last().unwrap();
+    for byte in bytes.iter().chain(std::iter::repeat(last)) {
+        let written = stream.write_all(&[*byte]);
+        match stream.read(&mut [0; 512]) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => (),
+            // An alert or an answer may come before the end.
+            Ok(1..) if written.is_ok() => (),
+            _ => return,
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_is_too_long_is_refused_before_anything_is_proved() {
+    let site = Site::new();
+    let server = site.server(&[]);
+    let bystander = Bystander::of(&site, &url_of(&server));
+    let mut rogue = Rogue::reach(port_of(&server));
+    rogue.send(&TOO_LONG_A_BODY).unwrap();
+    let close = rogue.wait_for(|frame| matches!(frame, Frame::Close { .. }));
+    assert!(
+        matches!(
+            close,
+            Ok(Frame::Close {
+                code: Code::FRAME_TOO_LARGE,
+                ..
+            })
+        ),
+        "{close:?}"
+    );
+    server.logged("FRAME_TOO_LARGE");
+    bystander.noticed_nothing();
 }
 
 #[test]

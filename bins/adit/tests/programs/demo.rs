@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::kit::{Program, connect, read_all};
 
 #[test]
-fn the_demo_prints_an_address_first_and_serves_its_page_there_through_the_tunnel() {
+fn the_demo_prints_an_address_first_and_serves_its_page_and_metrics_there_through_the_tunnel() {
     let dir = tempfile::tempdir().unwrap();
     let mut demo = Program::start(dir.path(), &["demo"], &[]);
     let line = demo.first_line();
@@ -15,13 +15,16 @@ fn the_demo_prints_an_address_first_and_serves_its_page_there_through_the_tunnel
         .unwrap()
         .strip_suffix('/')
         .unwrap();
-    let mut visitor = connect(addr.parse().unwrap());
-    visitor
-        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .unwrap();
-    let answer = String::from_utf8(read_all(visitor).unwrap()).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.contains("It works."));
+    let get = |path: &str| {
+        let mut visitor = connect(addr.parse().unwrap());
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        visitor.write_all(request.as_bytes()).unwrap();
+        let answer = String::from_utf8(read_all(visitor).unwrap()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        answer
+    };
+    assert!(get("/").contains("It works."));
+    assert!(get("/metrics").contains("\nsample_requests_total{path=\"/\"} 1\n"));
     // It did come through the tunnel: the proof was bound to its TLS.
     assert!(demo.log().contains("bound to TLS"));
 

@@ -17,6 +17,8 @@ mod man_in_the_middle;
 mod proxies;
 mod refusals;
 mod restarts;
+mod rogues;
 mod secrets;
 mod starting;
 mod streams;
+mod trust;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::kit::{Site, Upstream, ask, connect, service_of};
+use crate::kit::{Bystander, Site, Upstream, ask, connect, service_of, url_of};
 
 #[test]
 fn a_wrong_token_and_an_unknown_tunnel_look_the_same_and_are_tried_for_ever() {
@@ -31,6 +31,7 @@ fn a_wrong_token_and_an_unknown_tunnel_look_the_same_and_are_tried_for_ever() {
 fn a_right_token_works_beside_wrong_ones() {
     let site = Site::new();
     let server = site.server(&[]);
+    let bystander = Bystander::of(&site, &url_of(&server));
     site.file("wrong", "0123456789abcdefghijklmnopqrstuv");
     let args = ["--token-file", "wrong", "--upstream", "0=127.0.0.1:9"];
     let wrong: Vec<_> = (0..5).map(|_| site.client(&server, &args)).collect();
@@ -41,6 +42,8 @@ fn a_right_token_works_beside_wrong_ones() {
     let client = site.client(&server, &["--upstream", &upstream.anywhere()]);
     let addr = service_of(&client, upstream.addr());
     assert_eq!(ask(addr, b"hello").unwrap(), b"reply:hello");
+    assert!(!client.log().contains("no session with"));
+    bystander.noticed_nothing();
 }
 
 #[test]
@@ -64,9 +67,10 @@ fn a_port_that_another_program_has_is_refused_with_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let client = site.client(&server, &["--upstream", &format!("{port}=127.0.0.1:9")]);
-    let line = client.logged("the server refused");
+    let line = client.logged(&format!("the server refused {port}"));
+    let beside = port.checked_add(1).unwrap_or(port - 1);
     assert!(
-        line.contains("=127.0.0.1:9") && line.contains(&port.to_string()),
+        line.contains(&format!("as in --upstream {beside}=127.0.0.1:9")),
         "{line}"
     );
     server.logged(&format!("asked for {port}"));
@@ -100,7 +104,11 @@ fn one_refused_port_does_not_take_the_others_with_it() {
     );
     let addr = service_of(&client, upstream.addr());
     assert_eq!(ask(addr, b"hello").unwrap(), b"reply:hello");
-    client.logged("the server refused 80");
+    assert!(
+        client
+            .logged("the server refused 80")
+            .contains("--allow-ports")
+    );
 }
 
 #[test]
@@ -123,13 +131,12 @@ fn an_upstream_that_refuses_resets_the_visitor_and_both_logs_say_why() {
 fn an_upstream_that_does_not_answer_is_given_up_and_nobody_else_waits_for_it() {
     let site = Site::new();
     let server = site.server(&[]);
+    let bystander = Bystander::of(&site, &url_of(&server));
     let (silent, _held) = silent_address();
     let upstream = Upstream::echo("reply");
     let client = site.client(
         &server,
         &[
-            "--dial-timeout",
-            "2s",
             "--upstream",
             &upstream.anywhere(),
             "--upstream",
@@ -142,6 +149,8 @@ fn an_upstream_that_does_not_answer_is_given_up_and_nobody_else_waits_for_it() {
     let error = waiting.read(&mut [0; 1]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     server.logged("DIAL_TIMEOUT");
+    client.logged(&format!("upstream {silent} can't be reached"));
+    bystander.noticed_nothing();
 }
 
 /// An address that takes no connection and refuses none: its queue is full. The sockets returned

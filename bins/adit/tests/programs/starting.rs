@@ -4,7 +4,19 @@ use std::net::TcpListener;
 
 use adit_link::SelfSigned;
 
-use crate::kit::{Site, Upstream, ask, port_of, service_of};
+use crate::kit::{Program, Site, Upstream, ask, service_of};
+
+/// A server with the site's certificate, for which nothing vouches but that: the proof is not bound to TLS.
+const ONLY_THE_CERTIFICATE: [&str; 8] = [
+    "--tls",
+    "files",
+    "--tls-cert",
+    "tls.crt",
+    "--tls-key",
+    "tls.key",
+    "--channel-binding",
+    "off",
+];
 
 /// The exit code and the log of a server that can't begin.
 fn failing_server(site: &Site, args: &[&str]) -> (Option<i32>, String) {
@@ -26,6 +38,14 @@ fn a_control_port_that_is_taken_is_named_with_another_one_to_take() {
     );
 }
 
+/// The exit code and the log of a client that can't begin.
+fn failing_client(site: &Site, url: &str, args: &[&str]) -> (Option<i32>, String) {
+    let mut client = site.client_of(url, &[args, &["--upstream", "0=127.0.0.1:9"]].concat());
+    let code = client.ended().code();
+    client.logged("error: ");
+    (code, client.log())
+}
+
 #[test]
 fn a_token_that_is_missing_empty_or_short_is_explained() {
     let site = Site::new();
@@ -36,19 +56,53 @@ fn a_token_that_is_missing_empty_or_short_is_explained() {
         ("short", "16"),
         ("empty", "adit token new"),
     ] {
-        let (code, log) = failing_server(&site, &["--token-file", file]);
-        assert_eq!(code, Some(1), "{log}");
-        assert!(log.contains(file) && log.contains(part), "{log}");
-        assert!(!log.contains("0123456789"), "{log}");
+        let args = ["--token-file", file];
+        for (code, log) in [
+            failing_server(&site, &args),
+            failing_client(&site, "wss://127.0.0.1:1", &args),
+        ] {
+            assert_eq!(code, Some(1), "{log}");
+            assert!(log.contains(file) && log.contains(part), "{log}");
+            assert!(!log.contains("0123456789"), "{log}");
+        }
     }
 }
 
 #[test]
-fn a_weak_token_works_with_a_warning() {
+fn a_weak_token_works_with_a_warning_on_both_sides() {
+    const WEAK: &str = "aaaaaaaaaaaaaaaaaaaa";
     let site = Site::new();
-    site.file("weak", "aaaaaaaaaaaaaaaaaaaa");
-    let server = site.server(&["--token-file", "weak"]);
-    assert!(server.logged("token is weak").contains("adit token new"));
+    site.file("weak", WEAK);
+    let args = ["--token-file", "weak"];
+    let server = site.server(&args);
+    let client = site.client(
+        &server,
+        &[&args[..], &["--upstream", "0=127.0.0.1:9"]].concat(),
+    );
+    client.logged("connected to");
+    for program in [&server, &client] {
+        assert!(program.logged("token is weak").contains("adit token new"));
+        assert!(!program.log().contains(WEAK));
+    }
+}
+
+#[test]
+fn a_url_that_is_none_is_told_with_its_flag_and_a_good_one() {
+    let site = Site::new();
+    for url in [
+        "not a url",
+        "ftp://example.com",
+        "wss://",
+        "wss://a:b:c",
+        "wss://a.example.com:0",
+    ] {
+        let (code, log) = failing_client(&site, url, &[]);
+        assert_eq!(code, Some(2), "{log}");
+        assert!(
+            log.contains("--url") && log.contains("wss://tunnel.example.com/connect"),
+            "{log}"
+        );
+    }
 }
 
 #[test]
@@ -102,8 +156,8 @@ fn the_self_signed_certificate_is_kept_between_runs() {
     );
 }
 
-#[test]
-fn changed_certificates_and_tokens_are_taken_without_a_restart() {
+/// Replaces a running server's certificate, key and token; `tell` may say so to it.
+fn replaced(tell: impl Fn(&Program)) {
     let (site, upstream) = (Site::new(), Upstream::echo("reply"));
     let write = || {
         let made = SelfSigned::generate(["127.0.0.1".to_owned()]).unwrap();
@@ -111,30 +165,55 @@ fn changed_certificates_and_tokens_are_taken_without_a_restart() {
         site.file("tls.crt", &made.certificate);
     };
     write();
-    let args = [
-        "--tls",
-        "files",
-        "--tls-cert",
-        "tls.crt",
-        "--tls-key",
-        "tls.key",
-    ];
-    let server = site.server(&[&args[..], &["--channel-binding", "off"]].concat());
+    let server = site.server(&ONLY_THE_CERTIFICATE);
+    let args = ["--ca-file", "tls.crt", "--upstream", &upstream.anywhere()];
+    let before = site.client(&server, &args);
+    let addr = service_of(&before, upstream.addr());
     write();
     site.file("token", "a-new-token-that-nobody-had-before-0123");
-    server.hang_up();
+    tell(&server);
     server.logged("the certificate in");
     server.logged("the token in");
-    // Without channel binding, only the certificate vouches for the server.
-    let client = site.client(
-        &server,
-        &["--ca-file", "tls.crt", "--upstream", &upstream.anywhere()],
+    let after = site.client(&server, &args);
+    assert_eq!(
+        ask(service_of(&after, upstream.addr()), b"hello").unwrap(),
+        b"reply:hello"
     );
+    // Who is connected stays so.
+    assert_eq!(ask(addr, b"hello").unwrap(), b"reply:hello");
+}
+
+#[test]
+fn changed_certificates_and_tokens_are_taken_at_once_on_sighup() {
+    replaced(Program::hang_up);
+}
+
+#[test]
+fn changed_certificates_and_tokens_are_noticed_without_a_signal() {
+    replaced(|_| ());
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_leaves_the_old_one_in_place() {
+    let (site, upstream) = (Site::new(), Upstream::echo("reply"));
+    let made = SelfSigned::generate(["127.0.0.1".to_owned()]).unwrap();
+    site.file("tls.key", &made.key);
+    for copy in ["tls.crt", "ca.pem"] {
+        site.file(copy, &made.certificate);
+    }
+    let server = site.server(&ONLY_THE_CERTIFICATE);
+    site.file("tls.crt", "half of a certifi");
+    assert!(
+        server
+            .logged("the certificate in use stays")
+            .contains("tls.crt")
+    );
+    let args = ["--ca-file", "ca.pem", "--upstream", &upstream.anywhere()];
+    let client = site.client(&server, &args);
     assert_eq!(
         ask(service_of(&client, upstream.addr()), b"hello").unwrap(),
         b"reply:hello"
     );
-    assert_ne!(port_of(&server), 0);
 }
 
 #[test]

@@ -59,18 +59,27 @@ impl Site {
 
     /// A client of this server.
     pub(crate) fn client(&self, server: &Program, args: &[&str]) -> Program {
-        self.client_of(&format!("wss://127.0.0.1:{}", port_of(server)), args)
+        self.client_of(&url_of(server), args)
     }
 
-    /// A client of the server at this URL, with quick retries.
+    /// A client of the server at this URL.
     pub(crate) fn client_of(&self, url: &str, args: &[&str]) -> Program {
-        let mut all = vec!["client", "--url", url, "--reconnect-min", "50ms"];
-        all.extend(["--reconnect-max", "200ms"]);
+        self.client_in(url, args, &[])
+    }
+
+    /// The same with these environment variables.
+    pub(crate) fn client_in(
+        &self,
+        url: &str,
+        args: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Program {
+        let mut all = vec!["client", "--url", url];
         if !args.contains(&"--token-file") {
             all.extend(["--token-file", "token"]);
         }
         all.extend(args);
-        Program::start(self.dir(), &all, &[])
+        Program::start(self.dir(), &all, variables)
     }
 }
 
@@ -79,6 +88,11 @@ pub(crate) fn port_of(server: &Program) -> u16 {
     let line = server.logged("clients connect to");
     let (_, after) = line.split_once("127.0.0.1:").unwrap();
     after.split('/').next().unwrap().parse().unwrap()
+}
+
+/// How clients reach a server that ends TLS itself.
+pub(crate) fn url_of(server: &Program) -> String {
+    format!("wss://127.0.0.1:{}", port_of(server))
 }
 
 /// The address at which visitors reach a client's service.

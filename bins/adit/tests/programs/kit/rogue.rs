@@ -1,0 +1,170 @@
+//! A client made by hand, which can prove the token and then do what no client may.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_core::{
+    CarrierFacts, ClientHandshake, ClientHello, ClientId, Config, Decoder, Frame, Instance,
+    Instant, Service, ServiceId, ServiceKind, Token, TunnelName,
+};
+use adit_link::{Carrier, CarrierEvent, ClientSetup, ClientTls, ClientUpgrade};
+use bytes::{Bytes, BytesMut};
+
+use super::{TOKEN, connect};
+
+/// Nothing here looks at the clock: the other side has to.
+const NOW: Instant = Instant::ORIGIN;
+
+/// A carrier to a server that ends TLS, and the frames that came over it.
+pub(crate) struct Rogue {
+    socket: TcpStream,
+    carrier: Carrier,
+    facts: Option<CarrierFacts>,
+    decoder: Decoder,
+    unread: Vec<Bytes>,
+    frames: VecDeque<Frame>,
+}
+
+impl Rogue {
+    /// TLS and the upgrade, and nothing that the token is needed for.
+    pub(crate) fn reach(server: u16) -> Self {
+        let setup = ClientSetup {
+            tls: Some(ClientTls::from_pem(None, None).unwrap()),
+            server_name: "127.0.0.1".to_owned(),
+            upgrade: Some(ClientUpgrade {
+                host: "127.0.0.1".to_owned(),
+                path: "/connect".to_owned(),
+                headers: Vec::new(),
+            }),
+            ..ClientSetup::default()
+        };
+        let mut this = Self {
+            socket: connect(SocketAddr::from(([127, 0, 0, 1], server))),
+            carrier: Carrier::client(setup, [3; 32], NOW).unwrap(),
+            facts: None,
+            decoder: Decoder::default(),
+            unread: Vec::new(),
+            frames: VecDeque::new(),
+        };
+        while this.facts.is_none() {
+            this.exchange().unwrap();
+        }
+        this
+    }
+
+    /// Proves the token and offers one service; gives the address at which its visitors are taken.
+    pub(crate) fn authenticate(&mut self) -> SocketAddr {
+        let hello = ClientHello {
+            tunnel: TunnelName::new("default").unwrap(),
+            client_id: ClientId::new("rogue").unwrap(),
+            instance: Instance([7; 16]),
+            services: vec![Service {
+                id: ServiceId(0),
+                kind: ServiceKind::Tcp,
+                address: "0".to_owned(),
+            }],
+            labels: Vec::new(),
+            software: String::new(),
+        };
+        let token = Token::new(TOKEN.as_bytes()).unwrap();
+        let facts = self.facts.clone().unwrap();
+        let config = Arc::new(Config::default());
+        let mut handshake = ClientHandshake::new(config, &token, hello, facts, [5; 32], NOW);
+        loop {
+            for bytes in self.unread.drain(..) {
+                handshake.handle_input(NOW, bytes).unwrap();
+            }
+            while let Some(frame) = handshake.poll_transmit(NOW, 16 * 1024) {
+                self.send(&[frame.head(), frame.payload()].concat())
+                    .unwrap();
+            }
+            if let Some(established) = handshake.poll_established(NOW) {
+                let granted = established.grants[0].result.as_ref().unwrap();
+                return granted.parse().unwrap();
+            }
+            self.exchange().unwrap();
+        }
+    }
+
+    /// Sends bytes of a session, whatever they are, as one batch after the other.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut left = Bytes::copy_from_slice(bytes);
+        while !left.is_empty() {
+            let before = left.len();
+            self.carrier
+                .send(|room| (!left.is_empty()).then(|| left.split_to(room.min(left.len()))));
+            if left.len() == before {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The next frame with a body that is of interest.
+    pub(crate) fn wait_for(&mut self, of_interest: impl Fn(&Frame) -> bool) -> io::Result<Frame> {
+        loop {
+            while let Some(frame) = self.frames.pop_front() {
+                if of_interest(&frame) {
+                    return Ok(frame);
+                }
+            }
+            self.exchange()?;
+        }
+    }
+
+    /// Reads for this long; whether the server has ended the carrier.
+    pub(crate) fn is_ended_within(&mut self, time: Duration) -> bool {
+        self.socket.set_read_timeout(Some(time)).unwrap();
+        match self.exchange() {
+            Ok(()) => false,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+
+    /// Writes what there is to write, then reads once.
+    fn exchange(&mut self) -> io::Result<()> {
+        self.flush()?;
+        let mut input = BytesMut::zeroed(self.carrier.read_limit());
+        let read = self.socket.read(&mut input)?;
+        if read == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        input.truncate(read);
+        self.carrier
+            .handle_input(NOW, input)
+            .map_err(io::Error::other)?;
+        while let Some(event) = self.carrier.poll_event() {
+            if let CarrierEvent::Ready(ready) = event {
+                self.facts = Some(ready.facts);
+            }
+        }
+        while let Some(payload) = self.carrier.poll_payload() {
+            self.unread.push(payload.clone());
+            self.read_frames(payload);
+        }
+        Ok(())
+    }
+
+    fn read_frames(&mut self, mut bytes: Bytes) {
+        while let Some(piece) = self.decoder.decode(&mut bytes).unwrap() {
+            if let adit_core::Piece::Body { kind, .. } = piece {
+                self.frames
+                    .push_back(Frame::parse(kind, piece.body()).unwrap());
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while self.carrier.has_output() {
+            let mut slices = [IoSlice::new(&[]); 8];
+            let used = self.carrier.gather(&mut slices);
+            let written = self.socket.write_vectored(&slices[..used])?;
+            self.carrier.written(written);
+        }
+        Ok(())
+    }
+}
