@@ -84,7 +84,6 @@ impl World {
     }
 
     fn happen(&mut self, later: Later) {
-        let latency = self.network.latency();
         match later {
             Later::Tell(task, told) => self.tell(task, told),
             Later::Syn {
@@ -96,10 +95,11 @@ impl World {
                 if matches!(self.listening.get(&addr), Some(Listening::Hole)) {
                     return;
                 }
+                let shape = self.shape_to(addr);
                 let end = self
                     .listening
                     .contains_key(&addr)
-                    .then(|| self.network.connect());
+                    .then(|| self.network.connect(shape));
                 if let Some(end) = end {
                     self.arrive(addr, end);
                 }
@@ -109,7 +109,7 @@ impl World {
                     serial,
                     end,
                 };
-                self.at(self.now + latency, connected);
+                self.at(self.now + shape.latency, connected);
             }
             Later::Connected {
                 task,
@@ -227,7 +227,6 @@ impl World {
     }
 
     fn carry_out(&mut self, id: TaskId, task: &mut Task) -> bool {
-        let latency = self.network.latency();
         let mut busy = false;
         while let Some(ask) = task.machine.machine().poll_ask(self.now) {
             busy = true;
@@ -245,6 +244,7 @@ impl World {
                         None => Err("no such name".to_owned()),
                     };
                     let told = Told::Resolved { query, result };
+                    let latency = self.network.shape().latency;
                     self.at(self.now + latency, Later::Tell(id, told));
                 }
                 Ask::ReadToken { query } => {
@@ -268,6 +268,7 @@ impl World {
                         serial,
                         addr,
                     };
+                    let latency = self.shape_to(addr).latency;
                     self.at(self.now + latency, syn);
                 }
                 Ask::WantRead(socket) => task.socket(socket).reading = true,
@@ -287,6 +288,12 @@ impl World {
                     if let Some(end) = end {
                         self.network.abort(self.now, end);
                     }
+                }
+                Ask::HandOn { socket, visitor } => {
+                    let end = task.sockets.remove(&socket.0).and_then(|socket| socket.end);
+                    let (server, _) = task.server.expect("only servers have visitors");
+                    let next = self.hosts[server.0].server.again(visitor);
+                    self.deliver(server, end.expect("a visitor is connected"), next);
                 }
                 Ask::Notice(notice) => self.notices.push((self.now, notice)),
             }

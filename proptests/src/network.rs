@@ -53,6 +53,7 @@ pub struct Network {
 }
 
 struct Connection {
+    latency: Duration,
     /// What each side sends.
     flows: [Flow; 2],
     /// Nothing arrives any more, and nobody is told.
@@ -83,16 +84,16 @@ impl Network {
         }
     }
 
-    /// From one end to the other.
+    /// The shape of connections that are given none of their own.
     #[must_use]
-    pub const fn latency(&self) -> Duration {
-        self.shape.latency
+    pub const fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// A new connection; the end that dialled.
-    pub fn connect(&mut self) -> End {
+    pub fn connect(&mut self, shape: Shape) -> End {
         let mut flow = || Flow {
-            pipe: Pipe::new(self.shape, self.random.next()),
+            pipe: Pipe::new(shape, self.random.next()),
             arrived: BytesMut::new(),
             fin: None,
             rst: None,
@@ -100,7 +101,11 @@ impl Network {
             closed: false,
         };
         let flows = [flow(), flow()];
-        self.connections.push(Connection { flows, cut: false });
+        self.connections.push(Connection {
+            latency: shape.latency,
+            flows,
+            cut: false,
+        });
         End {
             connection: self.connections.len() - 1,
             side: 0,
@@ -110,6 +115,11 @@ impl Network {
     /// From now on nothing arrives at either end.
     pub fn cut(&mut self, end: End) {
         self.connections[end.connection].cut = true;
+    }
+
+    /// From one end of a connection to the other.
+    fn latency(&self, end: End) -> Duration {
+        self.connections[end.connection].latency
     }
 
     fn flows(&mut self, end: End) -> (&mut Flow, &mut Flow) {
@@ -161,7 +171,7 @@ impl Network {
         end: End,
         slices: &[IoSlice<'_>],
     ) -> Result<usize, WasReset> {
-        let latency = self.shape.latency;
+        let latency = self.latency(end);
         let (flow, back) = self.flows(end);
         if back.rst.is_some_and(|due| due <= now) {
             return Err(WasReset);
@@ -191,27 +201,27 @@ impl Network {
 
     /// Sends FIN behind what was written.
     pub fn finish(&mut self, now: Instant, end: End) {
-        let latency = self.shape.latency;
+        let latency = self.latency(end);
         self.flows(end).0.fin.get_or_insert(now + latency);
     }
 
     /// Closes the socket, as an operating system does: with FIN, or with RST if there is input that nobody has read.
     pub fn close(&mut self, now: Instant, end: End) {
         self.finish(now, end);
+        let latency = self.latency(end);
         let (flow, back) = self.flows(end);
         flow.closed = true;
         if back.arrived.has_remaining() || back.pipe.due().is_some_and(|due| due <= now) {
             self.abort(now, end);
         } else if back.pipe.due().is_some() {
             // It arrives where nobody reads.
-            let latency = self.shape.latency;
             self.flows(end).0.rst.get_or_insert(now + latency * 2);
         }
     }
 
     /// Resets the connection.
     pub fn abort(&mut self, now: Instant, end: End) {
-        let due = now + self.shape.latency;
+        let due = now + self.latency(end);
         let (flow, _) = self.flows(end);
         flow.closed = true;
         flow.rst = Some(flow.rst.map_or(due, |earlier| earlier.min(due)));

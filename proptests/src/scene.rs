@@ -69,6 +69,18 @@ pub fn client_config(offers: &[(&str, &str)]) -> ClientConfig {
     config
 }
 
+/// A client of tunnel `a` of that name, which serves port 9090 from this upstream.
+///
+/// # Panics
+///
+/// If the name can't be a client's id.
+#[must_use]
+pub fn named(name: &str, upstream: &str) -> ClientConfig {
+    let mut config = client_config(&[("9090", upstream)]);
+    config.client_id = ClientId::new(name).expect("a client's id");
+    config
+}
+
 /// A host and a port, written with a colon between.
 ///
 /// # Panics

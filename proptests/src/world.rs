@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use adit_core::{Instant, Token};
 use adit_relay::client::{Client, ClientConfig};
-use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerConfig};
+use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerConfig, Visitor};
 use adit_relay::{Counters, Machine, Meter, Notice, SocketId, Told};
 
 use crate::network::{End, Network};
@@ -108,6 +108,8 @@ pub struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) listening: BTreeMap<SocketAddr, Listening>,
     pub(crate) names: BTreeMap<String, Vec<SocketAddr>>,
+    /// Shapes of connections to these addresses, where they are not those of all others.
+    shapes: BTreeMap<SocketAddr, Shape>,
     pub(crate) later: BTreeMap<(Instant, u64), Later>,
     pub(crate) serial: u64,
     pub(crate) next_port: u16,
@@ -141,6 +143,7 @@ impl World {
             hosts: Vec::new(),
             listening: BTreeMap::new(),
             names: BTreeMap::new(),
+            shapes: BTreeMap::new(),
             later: BTreeMap::new(),
             serial: 0,
             next_port: 40_000,
@@ -316,6 +319,16 @@ impl World {
         self.listening.insert(addr(at), Listening::Hole);
     }
 
+    /// Connections to an address have this shape from now on.
+    pub fn shape(&mut self, at: &str, shape: Shape) {
+        self.shapes.insert(addr(at), shape);
+    }
+
+    pub(crate) fn shape_to(&self, at: SocketAddr) -> Shape {
+        let shape = self.shapes.get(&at).copied();
+        shape.unwrap_or_else(|| self.network.shape())
+    }
+
     /// Nobody listens on an address any more.
     pub fn unlisten(&mut self, at: &str) {
         self.listening.remove(&addr(at));
@@ -344,7 +357,7 @@ impl World {
         if !self.is_open(at) {
             return None;
         }
-        let end = self.network.connect();
+        let end = self.network.connect(self.shape_to(addr(at)));
         let puppet = self.puppet(end, behaviour);
         self.arrive(addr(at), end);
         Some(puppet)
@@ -394,22 +407,8 @@ impl World {
             }
             Some(Listening::Data(server, listener)) => {
                 let (server, listener) = (*server, *listener);
-                let host = &self.hosts[server.0];
-                let peer = host.server.visitor(listener);
-                let task = peer.and_then(|peer| host.peers.get(&peer)).copied();
-                let socket = task.and_then(|id| {
-                    match &mut self.tasks[id.0].as_mut()?.machine {
-                        Any::Peer(peer) => peer.visitor(self.now, listener, from, at),
-                        Any::Client(_) => None,
-                    }
-                    .map(|socket| (id, socket))
-                });
-                match socket {
-                    Some((task, socket)) => {
-                        self.insert(task, socket, Some(end.other()));
-                    }
-                    None => self.network.abort(self.now, end.other()),
-                }
+                let visitor = self.hosts[server.0].server.visitor(listener, from, at);
+                self.deliver(server, end.other(), visitor);
             }
             Some(Listening::Puppets { behaviour, .. }) => {
                 let behaviour = behaviour.clone();
@@ -421,6 +420,28 @@ impl World {
             Some(Listening::Hole) => {}
             None => self.network.abort(self.now, end.other()),
         }
+    }
+
+    /// Hands a visitor to whose turn it is, until somebody takes it; `end` is the server's end.
+    pub(crate) fn deliver(&mut self, server: ServerId, end: End, mut next: Option<Visitor>) {
+        while let Some(visitor) = next {
+            let host = &self.hosts[server.0];
+            let id = host.peers.get(&visitor.peer()).copied();
+            let task = id.and_then(|id| self.tasks[id.0].as_mut());
+            let taken = match task.map(|task| &mut task.machine) {
+                Some(Any::Peer(peer)) => peer.visitor(self.now, visitor),
+                _ => Err(visitor),
+            };
+            match (id, taken) {
+                (Some(id), Ok(socket)) => {
+                    self.insert(id, socket, Some(end));
+                    return;
+                }
+                (_, Err(visitor)) => next = host.server.again(visitor),
+                (None, Ok(_)) => break,
+            }
+        }
+        self.network.abort(self.now, end);
     }
 
     pub(crate) fn insert(&mut self, task: TaskId, socket: SocketId, end: Option<End>) -> u64 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_core::{Code, HandshakeError, SessionError};
+use adit_core::HandshakeError;
 use adit_link::{
     ClientSetup, ClientTls, ClientUpgrade, SelfSigned, ServerSetup, ServerTls, ServerUpgrade,
 };
@@ -122,9 +122,9 @@ fn a_session_over_tls_ends_with_all_its_goodbyes_and_no_reset() {
     assert_eq!(world.counters(server).carriers, 0);
     assert!(!world.noticed(|notice| notice.to_string().contains("reset")));
     // The carrier ended in the same breath, and still the last frame counts.
-    let reason = SessionError::PeerClosed(Code::DONE).to_string();
+    let reason = "the other side stopped, and nothing was left to do";
     assert!(world.noticed(|notice| {
-        matches!(notice, Notice::SessionEnded { reason: told, .. } if *told == reason)
+        matches!(notice, Notice::SessionEnded { reason: told, .. } if told == reason)
     }));
 }
 

@@ -1,55 +1,20 @@
-//! What a server decides: who comes in, who waits, which ports open, whose turn a visitor is, and how it ends.
+//! What a server decides: who comes in, who waits, which ports open, and how it ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adit_core::{ClientId, Code, Config, SessionError, Token};
+use adit_core::{Code, Config, Instant, Token};
 use adit_proptests::pipe::Shape;
-use adit_proptests::scene::{self, CONTROL, client_config, server_config, token};
-use adit_proptests::{Behaviour, PuppetId, ServerId, TaskId, World};
-use adit_relay::client::{AttemptError, ClientConfig};
-use adit_relay::server::{Ports, Tunnel, Tunnels};
-use adit_relay::{HostPort, Notice};
-use std::sync::Arc;
+use adit_proptests::scene::{self, CONTROL, client_config, named, server_config, token};
+use adit_proptests::{Behaviour, PuppetId, World};
+use adit_relay::Notice;
+use adit_relay::client::AttemptError;
+use adit_relay::server::{Ports, Server, Tunnel, Tunnels};
 
 const PORT: &str = "127.0.0.1:9090";
 const UPSTREAM: &str = "10.0.0.1:80";
 const SECOND: Duration = Duration::from_secs(1);
-
-fn client_id(name: &str) -> ClientId {
-    ClientId::new(name).expect("a client id")
-}
-
-/// A client of tunnel `a` of that name, whose upstream is a puppet on this address.
-fn named(name: &str, upstream: &str) -> ClientConfig {
-    let mut config = client_config(&[("9090", upstream)]);
-    config.client_id = client_id(name);
-    config
-}
-
-/// A server with two clients that serve port 9090, each with an upstream of its own.
-fn two_clients(names: [&str; 2]) -> (World, ServerId, [TaskId; 2]) {
-    let mut world = World::new(1);
-    let server = world.server(CONTROL, server_config());
-    let upstreams = ["10.0.0.1:80", "10.0.0.2:80"];
-    let mut clients = Vec::new();
-    for (name, upstream) in names.into_iter().zip(upstreams) {
-        world.listen(upstream, Behaviour::Manual);
-        clients.push(world.client(named(name, upstream), Ok(token("a"))));
-        world.expect_sessions(server, clients.len() as u64);
-    }
-    (world, server, [clients[0], clients[1]])
-}
-
-/// Sends visitors; counts how many reached each of the two upstreams.
-fn where_visitors_go(world: &mut World, count: usize) -> [usize; 2] {
-    for _ in 0..count {
-        world.visitor(PORT);
-        world.run(SECOND / 10);
-    }
-    world.run(SECOND / 2);
-    ["10.0.0.1:80", "10.0.0.2:80"]
-        .map(|upstream| std::iter::from_fn(|| world.accepted(upstream)).count())
-}
 
 /// Connections to the control port that say nothing, or only `word`.
 fn idlers(world: &mut World, count: usize, word: &[u8]) -> Vec<PuppetId> {
@@ -59,50 +24,6 @@ fn idlers(world: &mut World, count: usize, word: &[u8]) -> Vec<PuppetId> {
         idler
     };
     (0..count).map(idler).collect()
-}
-
-#[test]
-fn clients_of_one_tunnel_take_turns_on_one_port() {
-    let (mut world, ..) = two_clients(["first", "second"]);
-    assert_eq!(where_visitors_go(&mut world, 10), [5, 5]);
-}
-
-#[test]
-fn a_port_stays_open_until_its_last_session_ends() {
-    let (mut world, server, [first, second]) = two_clients(["first", "second"]);
-    world.kill(first);
-    world.expect_sessions(server, 1);
-    assert_eq!(where_visitors_go(&mut world, 4), [0, 4]);
-    world.kill(second);
-    world.expect_sessions(server, 0);
-    assert!(!world.is_open(PORT));
-    assert!(world.noticed(|notice| matches!(notice, Notice::PortClosed { .. })));
-}
-
-#[test]
-fn a_silent_session_gets_no_visitors_while_another_answers_and_is_dropped_within_six_seconds() {
-    let (mut world, server, [first, _]) = two_clients(["first", "second"]);
-    assert_eq!(where_visitors_go(&mut world, 2), [1, 1]);
-    world.freeze(first);
-    world.run(Duration::from_millis(3_100));
-    assert_eq!(
-        world.counters(server).sessions,
-        2,
-        "it is only suspected yet"
-    );
-    assert_eq!(where_visitors_go(&mut world, 4), [0, 4]);
-    let gone = world.run_until(SECOND * 2, |world| world.counters(server).sessions == 1);
-    assert!(gone, "a dead carrier was not noticed");
-}
-
-#[test]
-fn the_only_session_of_a_port_gets_visitors_even_if_it_is_suspected() {
-    let (mut world, server, client) = World::tunnelled(2, &[("9090", UPSTREAM)]);
-    world.freeze(client);
-    world.run(SECOND * 4);
-    world.visitor(PORT);
-    assert_eq!(world.counters(server).streams, 1);
-    assert_eq!(world.counters(server).visitors_refused_total, 0);
 }
 
 #[test]
@@ -126,15 +47,6 @@ fn a_client_that_comes_back_takes_over_at_once_from_a_silent_instance_of_itself(
     assert!(replaced);
     assert_eq!(world.counters(server).sessions, 1);
     assert!(world.is_open(PORT));
-}
-
-#[test]
-fn two_live_instances_of_one_client_id_both_serve() {
-    let (mut world, server, _) = two_clients(["twin", "twin"]);
-    world.run(SECOND * 20);
-    assert_eq!(world.counters(server).sessions, 2);
-    assert_eq!(where_visitors_go(&mut world, 6), [3, 3]);
-    assert!(!world.noticed(|notice| matches!(notice, Notice::SessionReplaced { .. })));
 }
 
 #[test]
@@ -484,15 +396,54 @@ fn a_draining_server_ends_after_the_grace_whatever_still_runs() {
 }
 
 #[test]
+fn a_drained_server_is_done_only_when_its_last_words_have_arrived() {
+    let (mut world, server, _) = World::tunnelled(23, &[("9090", UPSTREAM)]);
+    // One that never closes its side costs no more than the linger.
+    let mute = idlers(&mut world, 1, b"")[0];
+    world.plug(mute, true);
+    world.run(SECOND);
+    world.drain_server(server, SECOND);
+    assert!(world.run_until(SECOND * 4, |world| world.handle(server).is_done()));
+    assert_eq!(
+        world.tasks_of(server),
+        0,
+        "a task would have been cut short"
+    );
+    let told = |notice: &Notice| matches!(notice, Notice::Disconnected { reason, .. } if reason.contains("shutting down"));
+    assert!(world.noticed(told), "{:#?}", world.notices);
+}
+
+#[test]
+fn whoever_polls_a_draining_server_is_woken_when_its_last_peer_is_dropped() {
+    let server = Server::new(server_config(), [1; 32]);
+    let woken = Arc::new(AtomicUsize::new(0));
+    let count = woken.clone();
+    server.wake_by(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let now = Instant::from_millis(1);
+    let from = "192.0.2.1:1".parse().expect("an address");
+    let mut peer = server.accept(now, from).expect("it does not drain yet");
+    server.drain(now, Duration::ZERO);
+    while server.poll_ask().is_some() {}
+    peer.handle_wake(now);
+    assert!(!server.is_done(), "a peer is still at its last words");
+    let before = woken.load(Ordering::Relaxed);
+    drop(peer);
+    assert!(server.is_done());
+    assert_eq!(woken.load(Ordering::Relaxed), before + 1);
+}
+
+#[test]
 fn a_client_that_closes_its_session_is_told_apart_from_one_that_is_lost() {
     let (mut world, server, client) = World::tunnelled(18, &[("9090", UPSTREAM)]);
     world.run(SECOND);
     world.drain_client(client, SECOND);
     assert!(world.run_until(SECOND * 3, |world| world.has_ended(client)));
     world.expect_sessions(server, 0);
-    let reason = SessionError::PeerClosed(Code::DONE).to_string();
+    let reason = "the other side stopped, and nothing was left to do";
     let closed =
-        |notice: &Notice| matches!(notice, Notice::SessionEnded { reason: r, .. } if *r == reason);
+        |notice: &Notice| matches!(notice, Notice::SessionEnded { reason: r, .. } if r == reason);
     assert!(world.noticed(closed), "{:#?}", world.notices);
     assert_eq!(world.counters(server).carriers, 0);
 }
@@ -514,33 +465,6 @@ fn other_tunnels_count_from_the_next_handshake_on() {
     world.run(SECOND * 5);
     assert_eq!(world.counters(server).sessions, 0);
     assert!(world.counters(server).auth_failures_total > 0);
-}
-
-#[test]
-fn a_visitor_beyond_the_stream_limit_is_reset_and_counted() {
-    let mut world = World::new(20);
-    let server = world.server(CONTROL, server_config());
-    let mut config = named("small", UPSTREAM);
-    config.core = Arc::new(Config {
-        streams_max: 2,
-        ..Config::default()
-    });
-    config.server = HostPort::new("203.0.113.1", 8123);
-    world.client(config, Ok(token("a")));
-    world.expect_sessions(server, 1);
-    world.listen(UPSTREAM, Behaviour::Manual);
-    let visitors = [(); 3].map(|()| world.visitor(PORT));
-    world.run(SECOND);
-    assert_eq!(
-        visitors.map(|visitor| world.was_reset(visitor)),
-        [false, false, true]
-    );
-    assert_eq!(world.counters(server).visitors_refused_total, 1);
-    world.abort(visitors[0]);
-    world.run(SECOND);
-    let next = world.visitor(PORT);
-    world.run(SECOND);
-    assert!(!world.was_reset(next), "the place was not given back");
 }
 
 #[test]

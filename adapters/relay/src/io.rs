@@ -13,11 +13,12 @@ use adit_core::{Instant, Token};
 use bytes::BytesMut;
 
 use crate::notice::Notice;
+use crate::server::Visitor;
 
 /// A socket of one machine: a small, dense index that the machine chooses, so that an adapter can
 /// keep its sockets in a table.
 ///
-/// An id lives until [`Ask::Close`] or [`Ask::Abort`] for it was polled, and ends in no other way, also after
+/// An id lives until [`Ask::Close`], [`Ask::Abort`] or [`Ask::HandOn`] for it was polled, and ends in no other way, also after
 /// a failed connect, an error or an end of file. Afterwards it may name another socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(pub u32);
@@ -124,6 +125,14 @@ pub enum Ask {
     /// Reset the connection (SO_LINGER of 0, then close), or give up a connect. The id ends.
     /// To be ignored if the connect failed or the socket is gone otherwise.
     Abort(SocketId),
+    /// Take the socket off the task as it is, with all that was not read, and hand it on to whom
+    /// [`Server::again`](crate::server::Server::again) names; reset it if that is nobody. The id ends. Only servers ask this.
+    HandOn {
+        /// The visitor's socket.
+        socket: SocketId,
+        /// The visitor.
+        visitor: Visitor,
+    },
     /// Something a person may want to read, or a log keep.
     Notice(Notice),
 }

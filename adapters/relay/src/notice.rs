@@ -1,5 +1,7 @@
-//! What happened, for people: typed, so that tests can match it, and with a `Display` that says what was wrong, where,
+//! What happened, for people: typed, so that tests can match it, and with a `Display` (in `words`) that says what was wrong, where,
 //! and what to do. Adapters and binaries print it; nothing here can hold a token or a key.
+
+mod words;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +11,7 @@ use adit_core::{AdmitError, AuthFailure, ClientId, Code, SessionId, TunnelName};
 
 use crate::address::HostPort;
 use crate::client::{AttemptError, DialError};
+pub(crate) use words::why_ended;
 
 /// How much a notice matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,6 +133,14 @@ pub enum Notice {
         /// Where it comes from.
         source: SocketAddr,
     },
+    /// Server: carriers that had not authenticated were dropped, because newer ones came at the limit. Said at once, and then at most once
+    /// a minute.
+    Crowded {
+        /// How many were dropped since this was said last.
+        displaced: u64,
+        /// The limit.
+        limit: usize,
+    },
     /// Server: a visitor's connection was reset, and this is why.
     VisitorReset {
         /// The tunnel.
@@ -208,240 +219,17 @@ impl Notice {
             | Self::PortClosed { .. }
             | Self::Connected { .. }
             | Self::ServiceOpened { .. }
-            | Self::ServerGoingAway { .. } => Level::Info,
+            | Self::ServerGoingAway { .. }
+            | Self::Disconnected { retry_in: None, .. } => Level::Info,
             Self::PortRefused { .. }
             | Self::AuthFailed { .. }
             | Self::NotAdmitted { .. }
+            | Self::Crowded { .. }
             | Self::VisitorReset { .. }
             | Self::ServiceRefused { .. }
             | Self::AttemptFailed { .. }
             | Self::Disconnected { .. }
             | Self::UpstreamFailed { .. } => Level::Warn,
         }
-    }
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SessionOpened {
-                who,
-                session,
-                software,
-                bound,
-            } => {
-                write!(f, "{who} connected, session {session}")?;
-                if let Some(software) = software {
-                    write!(f, ", {}", software.escape_default())?;
-                }
-                f.write_str(if *bound { ", bound to TLS" } else { "" })
-            }
-            Self::SessionEnded { who, reason } => write!(f, "{who} left: {reason}"),
-            Self::SessionReplaced { who } => {
-                write!(
-                    f,
-                    "{who} did not answer and was replaced by its new instance"
-                )
-            }
-            Self::PortOpened { tunnel, addr } => write!(f, "tunnel {tunnel} is served on {addr}"),
-            Self::PortClosed { tunnel, addr } => {
-                write!(
-                    f,
-                    "tunnel {tunnel} is no longer served on {addr}: its last session ended"
-                )
-            }
-            Self::PortRefused {
-                who,
-                asked,
-                code,
-                detail,
-            } => {
-                write!(
-                    f,
-                    "{who} asked for {} and did not get it: {code}",
-                    asked.escape_default()
-                )?;
-                match detail {
-                    Some(detail) => write!(f, " ({detail})"),
-                    None => Ok(()),
-                }
-            }
-            Self::AuthFailed {
-                source,
-                tunnel,
-                failure,
-                delay,
-            } => {
-                write!(f, "{source} was not let into tunnel ")?;
-                match tunnel {
-                    Some(tunnel) => write!(f, "{tunnel}")?,
-                    None => f.write_str("(none named)")?,
-                }
-                write!(f, ": {}; answered after {delay:?}", meaning(*failure))
-            }
-            Self::NotAdmitted {
-                source,
-                tunnel,
-                error,
-            } => {
-                write!(f, "{source} was not let in: {error}")?;
-                match tunnel {
-                    Some(tunnel) => write!(f, " (tunnel {tunnel})"),
-                    None => Ok(()),
-                }
-            }
-            Self::CarrierFailed { source, reason, .. } => {
-                write!(f, "{source} did not become a client: {reason}")
-            }
-            Self::Displaced { source } => {
-                write!(
-                    f,
-                    "{source} was dropped before it had authenticated: too many others wait"
-                )
-            }
-            Self::VisitorReset {
-                tunnel,
-                visitor,
-                code,
-            } => {
-                write!(f, "visitor {visitor} of tunnel {tunnel} was reset: {code}")
-            }
-            Self::Connected {
-                server,
-                server_name,
-                session,
-            } => {
-                write!(f, "connected to {server}, session {session}")?;
-                match server_name {
-                    Some(name) => write!(f, ", server {}", name.escape_default()),
-                    None => Ok(()),
-                }
-            }
-            Self::ServiceOpened { address, upstream } => {
-                write!(
-                    f,
-                    "{} of the server leads to {upstream}",
-                    address.escape_default()
-                )
-            }
-            Self::ServiceRefused {
-                address,
-                upstream,
-                code,
-            } => {
-                write!(
-                    f,
-                    "the server refused {} for {upstream}: {code}",
-                    address.escape_default()
-                )?;
-                match *code {
-                    Code::PORT_IN_USE => write!(
-                        f,
-                        "; choose another port of the server in front of the upstream, as in --upstream {}={upstream}",
-                        another_port(address)
-                    ),
-                    Code::PORT_NOT_ALLOWED => f.write_str(
-                        "; the server's operator sets what a tunnel may open with --allow-ports",
-                    ),
-                    Code::BAD_ADDRESS => f.write_str("; name the port alone"),
-                    _ => Ok(()),
-                }
-            }
-            Self::AttemptFailed {
-                server,
-                error,
-                retry_in,
-            } => {
-                write!(
-                    f,
-                    "no session with {server}: {error}; next attempt in {retry_in:.1?}"
-                )
-            }
-            Self::Disconnected { reason, retry_in } => {
-                write!(f, "session ended: {reason}")?;
-                match retry_in {
-                    Some(wait) => write!(f, "; next attempt in {wait:.1?}"),
-                    None => Ok(()),
-                }
-            }
-            Self::ServerGoingAway { retry_after } => {
-                write!(
-                    f,
-                    "the server goes away; a new session is made in {retry_after:.1?}, running connections go on"
-                )
-            }
-            Self::UpstreamFailed { upstream, error } => {
-                write!(f, "upstream {upstream} can't be reached: {error}")
-            }
-        }
-    }
-}
-
-/// Why a client was not let in, for the server's operator, who may know more than the client.
-const fn meaning(failure: AuthFailure) -> &'static str {
-    match failure {
-        AuthFailure::Token => "its token is wrong, or there is no such tunnel",
-        AuthFailure::UnknownSession => "the session that it wants to resume is not known",
-        AuthFailure::BindingRequired => {
-            "its token is right, but its proof is not bound to the TLS connection"
-        }
-        AuthFailure::BindingMismatch => {
-            "its token is right, but something between it and this server ends TLS: if that is meant to be, run the server \
-             with --tls off behind it, or with --channel-binding off"
-        }
-        AuthFailure::Version => "it speaks another version of the protocol",
-        AuthFailure::Stale => "a later attempt to resume its session came first",
-        AuthFailure::Expired => {
-            "the session that it wants to resume was away for longer than its resume window"
-        }
-        AuthFailure::Gone => "what its session lost with the last connection can't be sent again",
-        AuthFailure::Revoked => {
-            "the tunnel's token is another one by now, so its session can't be resumed"
-        }
-    }
-}
-
-/// A port beside the one in `address`, for an example.
-fn another_port(address: &str) -> u16 {
-    let port = address
-        .rsplit(':')
-        .next()
-        .and_then(|port| port.parse::<u16>().ok());
-    port.and_then(|port| port.checked_add(1)).unwrap_or(9091)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_taken_port_comes_with_an_example_of_another() {
-        let refused = |address: &str| {
-            let notice = Notice::ServiceRefused {
-                address: address.to_owned(),
-                upstream: HostPort::new("prometheus", 9090),
-                code: Code::PORT_IN_USE,
-            };
-            notice.to_string()
-        };
-        assert!(
-            refused("9090").ends_with("--upstream 9091=prometheus:9090"),
-            "{}",
-            refused("9090")
-        );
-        assert!(refused("127.0.0.1:7000").ends_with("--upstream 7001=prometheus:9090"));
-        assert!(refused("65535").ends_with("--upstream 9091=prometheus:9090"));
-    }
-
-    #[test]
-    fn what_a_peer_wrote_cannot_break_a_line() {
-        let notice = Notice::ServiceOpened {
-            address: "1\n2\u{1b}[31m".to_owned(),
-            upstream: HostPort::new("a", 1),
-        };
-        assert_eq!(
-            notice.to_string(),
-            "1\\n2\\u{1b}[31m of the server leads to a:1"
-        );
     }
 }

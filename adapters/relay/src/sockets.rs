@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use crate::io::{Ask, SocketId};
+use crate::server::Visitor;
 
 /// The sockets of one machine, each with the role that it plays there.
 pub(crate) struct Sockets<R> {
@@ -84,6 +85,15 @@ impl<R> Sockets<R> {
         self.end(id, Ask::Abort(id));
     }
 
+    /// Gives a visitor's socket to another session.
+    pub(crate) fn hand_on(&mut self, id: SocketId, visitor: Visitor) {
+        let ask = Ask::HandOn {
+            socket: id,
+            visitor,
+        };
+        self.end(id, ask);
+    }
+
     fn end(&mut self, id: SocketId, ask: Ask) {
         let Some(slot) = self.slots.get_mut(id.index()) else {
             return;
@@ -97,7 +107,7 @@ impl<R> Sockets<R> {
     pub(crate) fn poll_ask(&mut self) -> Option<Ask> {
         while let Some(ask) = self.asks.pop_front() {
             match ask {
-                Ask::Close(id) | Ask::Abort(id) => {
+                Ask::Close(id) | Ask::Abort(id) | Ask::HandOn { socket: id, .. } => {
                     self.slots.try_remove(id.index());
                 }
                 Ask::Connect { socket, .. } if self.role(socket).is_none() => continue,

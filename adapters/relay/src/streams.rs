@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::counters::{Count, Tally};
 use crate::io::SocketId;
+use crate::server::Visitor;
 use crate::sockets::Sockets;
 
 /// The most that one read of a local socket asks for, in bytes: more would let one busy socket hold up the others.
@@ -36,6 +37,8 @@ struct Local {
     finished: bool,
     /// The local socket was sent our FIN.
     shut: bool,
+    /// Whose the socket is, for as long as nothing was read from it or written to it: until then it may begin again elsewhere.
+    visitor: Option<Visitor>,
 }
 
 impl Streams {
@@ -47,14 +50,18 @@ impl Streams {
     }
 
     /// A stream was opened, by either side; its local socket may follow.
-    pub(crate) fn insert(&mut self, id: StreamId, socket: Option<SocketId>) {
-        self.by_id.insert(
-            id,
-            Local {
-                socket,
-                ..Local::default()
-            },
-        );
+    pub(crate) fn insert(
+        &mut self,
+        id: StreamId,
+        socket: Option<SocketId>,
+        visitor: Option<Visitor>,
+    ) {
+        let local = Local {
+            socket,
+            visitor,
+            ..Local::default()
+        };
+        self.by_id.insert(id, local);
         self.tally.add(Count::Streams, 1);
         self.tally.add(Count::StreamsTotal, 1);
     }
@@ -101,6 +108,7 @@ impl Streams {
         let Some(local) = self.by_id.get_mut(&id) else {
             return;
         };
+        local.visitor = None;
         self.tally.add(Count::BytesSent, data.len() as u64);
         if local.left_over.is_empty() {
             local.left_over = data.freeze();
@@ -121,6 +129,7 @@ impl Streams {
     ) {
         if let Some(local) = self.by_id.get_mut(&id) {
             local.eof = true;
+            local.visitor = None;
         }
         self.pass_on(id, session, sockets);
     }
@@ -209,6 +218,9 @@ impl Streams {
         session: &mut Session,
         sockets: &mut Sockets<R>,
     ) {
+        if let Some(local) = self.by_id.get_mut(&id) {
+            local.visitor = None;
+        }
         self.tally.add(Count::BytesReceived, n as u64);
         session.consume(now, id, n);
         self.shut_if_read(id, session, sockets);
@@ -221,6 +233,7 @@ impl Streams {
         let Some(socket) = local.socket else { return };
         if !local.shut && session.is_read_finished(id) {
             local.shut = true;
+            local.visitor = None;
             sockets.shutdown(socket);
             self.close_if_over(id, session, sockets);
         }
@@ -286,6 +299,36 @@ impl Streams {
             self.tally.reset(code);
             session.release(id);
             self.abort(id, sockets);
+        }
+    }
+
+    /// Ends a stream with a reset, and lets its visitor begin again elsewhere. `false`, and nothing is done, if it is too late for that.
+    pub(crate) fn hand_on<R>(
+        &mut self,
+        id: StreamId,
+        code: Code,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) -> bool {
+        let Some(local) = self.by_id.get_mut(&id) else {
+            return false;
+        };
+        let (Some(socket), Some(visitor)) = (local.socket, local.visitor.take()) else {
+            return false;
+        };
+        self.tally.reset(code);
+        self.remove(id);
+        session.release(id);
+        sockets.hand_on(socket, visitor.refused(code));
+        true
+    }
+
+    /// The session has ended: visitors that have noticed nothing of it begin again elsewhere. To be followed by
+    /// [`abort_all`](Self::abort_all).
+    pub(crate) fn hand_on_all<R>(&mut self, session: &mut Session, sockets: &mut Sockets<R>) {
+        let ids: Vec<StreamId> = self.by_id.keys().copied().collect();
+        for id in ids {
+            self.hand_on(id, Code::SESSION_LOST, session, sockets);
         }
     }
 

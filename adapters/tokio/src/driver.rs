@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use adit_core::Instant;
+use adit_relay::server::Visitor;
 use adit_relay::{Ask, Machine, Purpose, SocketId, Told};
 use bytes::BytesMut;
 use slab::Slab;
@@ -73,6 +74,7 @@ pub(crate) struct Driver<M> {
     lookups: Lookups,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Option<Instant>,
+    handed_on: Vec<(TcpStream, Visitor)>,
 }
 
 struct Query {
@@ -94,6 +96,7 @@ impl<M: Machine> Driver<M> {
             lookups: Lookups::default(),
             timer: None,
             timer_at: None,
+            handed_on: Vec::new(),
         }
     }
 
@@ -106,6 +109,11 @@ impl<M: Machine> Driver<M> {
     /// Hands over a socket that the machine has given `id` to.
     pub(crate) fn insert(&mut self, id: SocketId, stream: TcpStream, purpose: Purpose) {
         self.sockets.insert(id.0, stream, purpose);
+    }
+
+    /// Visitors that the machine gave away since this was last called ([`Ask::HandOn`]).
+    pub(crate) fn handed_on(&mut self) -> impl Iterator<Item = (TcpStream, Visitor)> {
+        self.handed_on.drain(..)
     }
 
     /// The time for calls to the machine.
@@ -215,6 +223,11 @@ impl<M: Machine> Driver<M> {
                 Ask::Shutdown(socket) => self.sockets.shutdown(socket.0),
                 Ask::Close(socket) => self.sockets.close(socket.0),
                 Ask::Abort(socket) => self.sockets.abort(socket.0),
+                Ask::HandOn { socket, visitor } => {
+                    let stream = self.sockets.take(socket.0);
+                    self.handed_on
+                        .extend(stream.map(|stream| (stream, visitor)));
+                }
                 Ask::Notice(notice) => (self.env.report)(notice),
             }
         }

@@ -9,6 +9,7 @@ mod client;
 mod clock;
 mod driver;
 mod env;
+mod inbox;
 mod lookups;
 mod options;
 mod ready;

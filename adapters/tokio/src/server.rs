@@ -1,28 +1,27 @@
 //! Runs a server: accepts carriers and visitors, opens and closes ports as it asks, and gives every
 //! carrier a task of its own.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adit_relay::Purpose;
-use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerAsk};
+use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerAsk, Visitor};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::driver::Driver;
 use crate::env::{Env, Stop, Stopping};
+use crate::inbox::Inbox;
 use crate::options;
-use crate::ready::Board;
 
 /// Visitors that wait for one peer's task. It empties its inbox at every turn, so only a burst of
-/// visitors fills it; those beyond are reset.
+/// visitors fills it; those beyond go to the next session.
 const INBOX_MAX_VISITORS: usize = 1024;
 
 /// Runs `server` on the control listener until it was told to stop and has.
@@ -74,7 +73,7 @@ pub async fn serve(server: Server, control: TcpListener, env: Env, mut stopping:
 struct Hub {
     server: Server,
     env: Env,
-    inboxes: Mutex<HashMap<PeerId, Arc<Inbox>>>,
+    inboxes: Mutex<HashMap<PeerId, Arc<PeerInbox>>>,
 }
 
 impl Hub {
@@ -87,11 +86,25 @@ impl Hub {
         peers.spawn(run_peer(Arc::clone(self), peer, stream, inbox));
     }
 
-    fn inbox(&self, peer: PeerId) -> Option<Arc<Inbox>> {
+    /// Hands a visitor to whose turn it is, until somebody takes it. If nobody does, its stream is dropped, which resets it.
+    fn deliver(&self, mut stream: TcpStream, mut next: Option<Visitor>) {
+        while let Some(visitor) = next {
+            let waiting = Waiting { stream, visitor };
+            let refused = match self.inbox(waiting.visitor.peer()) {
+                Some(inbox) => inbox.push(waiting),
+                None => Some(waiting),
+            };
+            let Some(refused) = refused else { return };
+            stream = refused.stream;
+            next = self.server.again(refused.visitor);
+        }
+    }
+
+    fn inbox(&self, peer: PeerId) -> Option<Arc<PeerInbox>> {
         self.inboxes().get(&peer).cloned()
     }
 
-    fn inboxes(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Inbox>>> {
+    fn inboxes(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<PeerInbox>>> {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -134,18 +147,9 @@ async fn visitors(hub: Arc<Hub>, listener: ListenerId, socket: TcpListener, addr
             Ok((stream, from)) => {
                 // Wherever it is when its peer's task or the process ends: an end that nobody asked for is a reset.
                 options::reset_on_close(&stream);
-                let peer = hub.server.visitor(listener);
-                let inbox = peer.and_then(|peer| hub.inbox(peer));
                 let at = stream.local_addr().unwrap_or(addr);
-                let visitor = Visitor {
-                    stream,
-                    listener,
-                    from,
-                    at,
-                };
-                if let Some(inbox) = inbox {
-                    inbox.push(visitor);
-                }
+                let visitor = hub.server.visitor(listener, from, at);
+                hub.deliver(stream, visitor);
             }
             Err(error) => back_off(&error, &addr.to_string()).await,
         }
@@ -153,17 +157,24 @@ async fn visitors(hub: Arc<Hub>, listener: ListenerId, socket: TcpListener, addr
 }
 
 /// The task of one carrier and of the session on it.
-async fn run_peer(hub: Arc<Hub>, peer: Peer, stream: TcpStream, inbox: Arc<Inbox>) {
+async fn run_peer(hub: Arc<Hub>, peer: Peer, stream: TcpStream, inbox: Arc<PeerInbox>) {
     let _registered = Registered {
         hub: Arc::clone(&hub),
         peer: peer.id(),
     };
     let mut driver = Driver::new(peer, hub.env.clone(), Arc::clone(&inbox.board));
     driver.insert(Peer::CARRIER, stream, Purpose::Carrier);
-    poll_fn(|context| driver.poll(context, |driver| inbox.empty_into(driver))).await;
+    poll_fn(|context| {
+        let done = driver.poll(context, |driver| empty(&inbox, driver, &hub));
+        for (stream, visitor) in driver.handed_on() {
+            hub.deliver(stream, hub.server.again(visitor));
+        }
+        done
+    })
+    .await;
 }
 
-/// Takes the inbox of a peer off the table, however its task ends.
+/// Takes the inbox of a peer off the table, however its task ends, and gives the visitors in it to others.
 struct Registered {
     hub: Arc<Hub>,
     peer: PeerId,
@@ -171,78 +182,34 @@ struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.hub.inboxes().remove(&self.peer);
+        let inbox = self.hub.inboxes().remove(&self.peer);
+        for Waiting { stream, visitor } in inbox.map(|inbox| inbox.close()).unwrap_or_default() {
+            self.hub.deliver(stream, self.hub.server.again(visitor));
+        }
     }
 }
 
-/// A connection to the data plane.
-struct Visitor {
+/// A connection to the data plane that waits for a peer's task.
+struct Waiting {
     stream: TcpStream,
-    listener: ListenerId,
-    from: SocketAddr,
-    at: SocketAddr,
+    visitor: Visitor,
 }
 
-/// What other tasks leave for a peer's task.
-struct Inbox {
-    board: Arc<Board>,
-    visitors: Mutex<VecDeque<Visitor>>,
-    visitors_max: usize,
-    woken: AtomicBool,
-}
+type PeerInbox = Inbox<Waiting>;
 
-impl Inbox {
-    fn new(visitors_max: usize) -> Self {
-        Self {
-            board: Arc::default(),
-            visitors: Mutex::default(),
-            visitors_max,
-            woken: AtomicBool::new(false),
+/// Hands a peer what waits in its inbox.
+fn empty(inbox: &PeerInbox, driver: &mut Driver<Peer>, hub: &Hub) {
+    if inbox.was_woken() {
+        let now = driver.now();
+        driver.machine.handle_wake(now);
+    }
+    // One at a time: the lock is never held while the machine works.
+    while let Some(Waiting { stream, visitor }) = inbox.next() {
+        let now = driver.now();
+        match driver.machine.visitor(now, visitor) {
+            Ok(socket) => driver.insert(socket, stream, Purpose::Local),
+            Err(visitor) => hub.deliver(stream, hub.server.again(visitor)),
         }
-    }
-
-    /// A visitor beyond the limit is dropped, which resets it.
-    fn push(&self, visitor: Visitor) {
-        let mut visitors = self.visitors();
-        if visitors.len() >= self.visitors_max {
-            return;
-        }
-        visitors.push_back(visitor);
-        drop(visitors);
-        self.board.nudge();
-    }
-
-    fn wake(&self) {
-        self.woken.store(true, Ordering::Release);
-        self.board.nudge();
-    }
-
-    fn empty_into(&self, driver: &mut Driver<Peer>) {
-        if self.woken.swap(false, Ordering::AcqRel) {
-            let now = driver.now();
-            driver.machine.handle_wake(now);
-        }
-        // One at a time: the lock is never held while the machine works.
-        while let Some(visitor) = self.next_visitor() {
-            let Visitor {
-                stream,
-                listener,
-                from,
-                at,
-            } = visitor;
-            let now = driver.now();
-            if let Some(socket) = driver.machine.visitor(now, listener, from, at) {
-                driver.insert(socket, stream, Purpose::Local);
-            }
-        }
-    }
-
-    fn next_visitor(&self) -> Option<Visitor> {
-        self.visitors().pop_front()
-    }
-
-    fn visitors(&self) -> MutexGuard<'_, VecDeque<Visitor>> {
-        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -296,39 +263,4 @@ pub(crate) async fn back_off(error: &io::Error, place: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn visitors_beyond_a_full_inbox_are_reset_and_those_before_them_wait() {
-        let listener = options::listen(([127, 0, 0, 1], 0).into()).unwrap();
-        let at = listener.local_addr().unwrap();
-        let inbox = Inbox::new(3);
-        let mut outside = Vec::new();
-        for _ in 0..5 {
-            let (visitor, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());
-            let (stream, from) = accepted.unwrap();
-            options::reset_on_close(&stream);
-            inbox.push(Visitor {
-                stream,
-                listener: ListenerId(0),
-                from,
-                at,
-            });
-            outside.push(visitor.unwrap());
-        }
-        for refused in &mut outside[3..] {
-            let error = refused.read_u8().await.unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        }
-        let mut waiting = Vec::new();
-        waiting.extend(std::iter::from_fn(|| inbox.next_visitor()).map(|visitor| visitor.from));
-        let expected: Vec<_> = outside[..3]
-            .iter()
-            .map(|it| it.local_addr().unwrap())
-            .collect();
-        assert_eq!(waiting, expected);
-    }
-}
+mod tests;

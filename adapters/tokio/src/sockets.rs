@@ -299,6 +299,14 @@ impl Sockets {
         }
     }
 
+    /// Takes a socket off the task as it is. `None` if it is not connected.
+    pub(crate) fn take(&mut self, index: u32) -> Option<TcpStream> {
+        match self.remove(index)? {
+            Io::Open(stream) => Arc::into_inner(stream),
+            Io::Connecting(_) => None,
+        }
+    }
+
     fn remove(&mut self, index: u32) -> Option<Io> {
         self.slots
             .get_mut(index as usize)?

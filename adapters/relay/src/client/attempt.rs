@@ -17,7 +17,9 @@ pub enum AttemptError {
     #[error("the token can't be read: {}", .0.escape_default())]
     Token(String),
     /// No connection to the server, or to the proxy.
-    #[error("{host} can't be reached: {error}")]
+    #[error(
+        "{host} can't be reached: {error}; check that it runs, and that --url, or --proxy, names it rightly"
+    )]
     Connect {
         /// The server, or the proxy.
         host: HostPort,
@@ -95,10 +97,23 @@ impl fmt::Display for Advice<'_> {
             HandshakeError::Refused { code: Code::UNAUTHORIZED, .. } => {
                 "; compare --tunnel and --token-file with the server's"
             }
-            HandshakeError::ServerProofWrong => {
-                "; something else answers in the server's place"
+            HandshakeError::Refused { code: Code::BUSY, .. } => {
+                "; the server's operator sets with --max-sessions how many clients it takes"
             }
-            _ => "",
+            HandshakeError::Refused { code: Code::SHUTTING_DOWN, .. } => "; it may come back",
+            HandshakeError::Refused { .. } | HandshakeError::PeerClosed(_) => "; see the server's log",
+            HandshakeError::ServerProofWrong => {
+                "; something else answers in the server's place, or the token there is another: compare --url, --tunnel and \
+                 --token-file with the server's"
+            }
+            HandshakeError::NotAdit => "; check host, port and path of --url",
+            HandshakeError::Protocol(_) => "; if --url is right, bring client and server to the same version",
+            HandshakeError::VersionMismatch { .. } => "; bring client and server to the same version",
+            HandshakeError::Silent | HandshakeError::TimedOut => {
+                "; see whether --url leads to an Adit server, and whether a proxy in between passes WebSocket on"
+            }
+            // The one says what to do itself; after the other there is nothing to do.
+            HandshakeError::HelloTooLarge | HandshakeError::SessionOver => "",
         })
     }
 }
@@ -112,7 +127,9 @@ pub enum ProxyError {
     )]
     CredentialsNeeded,
     /// 407, with credentials.
-    #[error("it does not accept the user name and password given (407)")]
+    #[error(
+        "it does not accept the user name and password given (407): correct them in --proxy, or in HTTPS_PROXY"
+    )]
     CredentialsRefused,
     /// 403.
     #[error("it does not allow a connection to {target} (403): its operator has to allow it")]
@@ -121,7 +138,9 @@ pub enum ProxyError {
         target: HostPort,
     },
     /// 5xx for a target that it can't reach.
-    #[error("it can't reach {target} (status {status})")]
+    #[error(
+        "it can't reach {target} (status {status}): check host and port of --url, and whether the proxy may go there"
+    )]
     Unreachable {
         /// The server.
         target: HostPort,
@@ -129,15 +148,93 @@ pub enum ProxyError {
         status: u16,
     },
     /// Any other status.
-    #[error("it answered with status {0} instead of connecting")]
+    #[error(
+        "it answered with status {0} instead of connecting: check that --proxy names an HTTP proxy that allows CONNECT"
+    )]
     Status(u16),
     /// What it said is not HTTP, or has too long a head.
-    #[error("it does not answer as an HTTP proxy does: is this the right port?")]
+    #[error("it does not answer as an HTTP proxy does: check the host and port of --proxy")]
     NotHttp,
     /// It closed the connection.
-    #[error("it closed the connection without an answer")]
+    #[error(
+        "it closed the connection without an answer: check the host and port of --proxy, and the proxy's log"
+    )]
     Closed,
     /// It said nothing.
-    #[error("it did not answer in time")]
+    #[error(
+        "it did not answer in time: check the host and port of --proxy, or give it longer with --connect-timeout"
+    )]
     Silent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failed_handshake_says_what_to_look_at() {
+        let refused = |code| HandshakeError::Refused {
+            code,
+            retry_after: Duration::ZERO,
+        };
+        let table = [
+            (HandshakeError::NotAdit, "--url"),
+            (
+                HandshakeError::VersionMismatch {
+                    lowest: 2,
+                    highest: 3,
+                },
+                "same version",
+            ),
+            (HandshakeError::CertificateUnchecked, "--ca-file"),
+            (HandshakeError::BindingImpossible, "wss://"),
+            (HandshakeError::BindingMismatch, "--tls off"),
+            (HandshakeError::HelloTooLarge, "fewer services"),
+            (HandshakeError::ServerProofWrong, "--token-file"),
+            (refused(Code::UNAUTHORIZED), "--token-file"),
+            (refused(Code::BINDING_REQUIRED), "--channel-binding"),
+            (refused(Code::BUSY), "--max-sessions"),
+            (refused(Code::SHUTTING_DOWN), "come back"),
+            (refused(Code::INTERNAL), "server's log"),
+            (HandshakeError::PeerClosed(Code::MALFORMED), "server's log"),
+            (HandshakeError::Silent, "--url"),
+            (HandshakeError::TimedOut, "--url"),
+        ];
+        for (error, advice) in table {
+            let text = AttemptError::Handshake {
+                error,
+                certificate_problem: None,
+            };
+            assert!(text.to_string().contains(advice), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_proxy_that_does_not_connect_us_says_what_to_look_at() {
+        let target = HostPort::new("tunnel.example.com", 443);
+        let table = [
+            (ProxyError::CredentialsNeeded, "--proxy"),
+            (ProxyError::CredentialsRefused, "--proxy"),
+            (
+                ProxyError::Forbidden {
+                    target: target.clone(),
+                },
+                "operator",
+            ),
+            (
+                ProxyError::Unreachable {
+                    target,
+                    status: 502,
+                },
+                "--url",
+            ),
+            (ProxyError::Status(302), "--proxy"),
+            (ProxyError::NotHttp, "--proxy"),
+            (ProxyError::Closed, "--proxy"),
+            (ProxyError::Silent, "--connect-timeout"),
+        ];
+        for (error, advice) in table {
+            assert!(error.to_string().contains(advice), "{error}");
+        }
+    }
 }

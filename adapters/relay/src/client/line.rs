@@ -19,7 +19,7 @@ use super::reach::{Found, Reach, Way};
 use crate::counters::Count;
 use crate::io::{Ask, SocketId};
 use crate::leaving::Leaving;
-use crate::notice::Notice;
+use crate::notice::{Notice, why_ended};
 use crate::streams::Streams;
 use crate::wire::Wire;
 
@@ -393,7 +393,7 @@ impl Line {
         let sockets = &mut shared.sockets;
         match event {
             Event::Opened { id, open } => {
-                streams.insert(id, None);
+                streams.insert(id, None, None);
                 self.news = Some(News::Opened { id, open });
             }
             Event::Readable(id) => streams.handle_readable(id, session, sockets),
@@ -533,6 +533,6 @@ fn reason(useless: bool, error: SessionError) -> String {
     if useless {
         "the server refused every service (see above); it is asked again later".to_owned()
     } else {
-        error.to_string()
+        why_ended(error)
     }
 }

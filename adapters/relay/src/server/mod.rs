@@ -15,6 +15,8 @@ mod ports;
 mod serving;
 mod table;
 mod tunnels;
+mod visitor;
+mod waiting;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +28,7 @@ use adit_core::Instant;
 pub use config::ServerConfig;
 pub use peer::Peer;
 pub use tunnels::{Ports, Tunnel, TunnelSource, Tunnels};
+pub use visitor::Visitor;
 
 use crate::counters::Counters;
 use crate::notice::Notice;
@@ -80,13 +83,13 @@ struct Shared {
 }
 
 impl Shared {
-    /// Works on the table. If that left something to ask, whoever polls is woken, outside of the lock.
+    /// Works on the table. If that left something to ask, or was the end, whoever polls is woken, outside of the lock.
     fn with<T>(&self, work: impl FnOnce(&mut Table) -> T) -> T {
         let mut table = self.lock();
         let result = work(&mut table);
-        let asks = !table.asks.is_empty();
+        let news = !table.asks.is_empty() || table.is_done();
         drop(table);
-        if asks && let Some(wake) = self.wake.get() {
+        if news && let Some(wake) = self.wake.get() {
             wake();
         }
         result
@@ -123,7 +126,9 @@ impl Server {
     ///
     /// [`Refused::Draining`]: close the connection.
     pub fn accept(&self, now: Instant, from: SocketAddr) -> Result<Peer, Refused> {
-        let (accepted, setup) = self.0.with(|table| (table.accept(), table.carrier.clone()));
+        let (accepted, setup) = self
+            .0
+            .with(|table| (table.accept(now), table.carrier.clone()));
         let (id, pulse, seed) = accepted?;
         Ok(Peer::new(now, self.0.clone(), id, pulse, from, setup, seed))
     }
@@ -139,11 +144,25 @@ impl Server {
         self.0.with(|table| table.told_listening(listener, result));
     }
 
-    /// A visitor was accepted on a listener: whose turn is it? Hand the socket to that peer's task, which calls
-    /// [`Peer::visitor`]; reset the connection if there is none, or if the task has ended.
+    /// A visitor was accepted on a listener: whose turn is it? Hand the socket to the task of [`Visitor::peer`], which calls
+    /// [`Peer::visitor`]; reset the connection if there is none.
+    ///
+    /// `from` is the visitor's address, `at` the local address that it dialled.
     #[must_use]
-    pub fn visitor(&self, listener: ListenerId) -> Option<PeerId> {
-        self.0.with(|table| table.visitor(listener))
+    pub fn visitor(
+        &self,
+        listener: ListenerId,
+        from: SocketAddr,
+        at: SocketAddr,
+    ) -> Option<Visitor> {
+        self.0.with(|table| table.visitor(listener, from, at))
+    }
+
+    /// The peer whose turn it was did not take the visitor, or its task has ended: whose turn is it now? Each is asked once; reset
+    /// the connection if nobody is left.
+    #[must_use]
+    pub fn again(&self, visitor: Visitor) -> Option<Visitor> {
+        self.0.with(|table| table.again(visitor))
     }
 
     /// Stops: no carrier is accepted any more, ports close, clients are told to go elsewhere, running streams may finish
@@ -152,7 +171,8 @@ impl Server {
         self.0.with(|table| table.drain(now + grace));
     }
 
-    /// Whether [`drain`](Self::drain) is complete: no peer is left and nothing is left to ask.
+    /// Whether [`drain`](Self::drain) is complete: every peer has said its last words and was dropped, and nothing is left to ask.
+    /// When it becomes so, [`wake_by`](Self::wake_by)'s function is called.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.0.lock().is_done()

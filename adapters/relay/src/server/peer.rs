@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::greeting::{Greeting, RETRY_AFTER};
 use super::serving::{Role, Serving};
-use super::table::Pulse;
-use super::{ListenerId, PeerId, Shared};
+use super::table::{Pulse, Table};
+use super::{PeerId, Shared, Visitor};
 use crate::counters::Count;
 use crate::io::{Ask, Machine, SocketId, Told};
-use crate::notice::Notice;
+use crate::notice::{Notice, why_ended};
 use crate::sockets::Sockets;
 use crate::wire::Wire;
 
@@ -111,25 +111,17 @@ impl Peer {
         }
     }
 
-    /// Takes a visitor: opens a stream for it, and names its socket. `None`: reset the connection.
+    /// Takes a visitor: opens a stream for it, and names its socket.
     ///
-    /// `from` is the visitor's address, `at` the local address that it dialled.
-    pub fn visitor(
-        &mut self,
-        now: Instant,
-        listener: ListenerId,
-        from: SocketAddr,
-        at: SocketAddr,
-    ) -> Option<SocketId> {
+    /// # Errors
+    ///
+    /// The visitor, if this session can't take it: it goes to [`Server::again`](super::Server::again).
+    pub fn visitor(&mut self, now: Instant, visitor: Visitor) -> Result<SocketId, Visitor> {
         self.stirred = true;
-        let socket = match &mut self.phase {
-            Phase::Open(serving) => serving.visitor(now, listener, from, at, &mut self.sockets),
-            _ => None,
-        };
-        if socket.is_none() {
-            self.pulse.tally.add(Count::VisitorsRefused, 1);
+        match &mut self.phase {
+            Phase::Open(serving) => serving.visitor(now, visitor, &mut self.sockets),
+            _ => Err(visitor.refused(Code::SESSION_LOST)),
         }
-        socket
     }
 
     fn drain(&mut self, now: Instant, until: Instant) {
@@ -153,7 +145,7 @@ impl Peer {
         let handshake = match std::mem::replace(&mut self.phase, Phase::Over(None)) {
             Phase::Greeting(greeting) => Some(greeting.handshake),
             Phase::Open(mut serving) => {
-                serving.streams.abort_all(&mut self.sockets);
+                serving.end_streams(&mut self.sockets);
                 self.phase = Phase::Over(Some(Box::new(serving.session)));
                 None
             }
@@ -294,7 +286,7 @@ impl Peer {
                 SessionError::Closed(Code::REPLACED) => Notice::SessionReplaced { who },
                 error => Notice::SessionEnded {
                     who,
-                    reason: error.to_string(),
+                    reason: why_ended(error),
                 },
             };
             self.sockets.ask(Ask::Notice(notice));
@@ -486,5 +478,6 @@ impl Machine for Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         self.over();
+        self.shared.with(Table::dropped);
     }
 }

@@ -111,13 +111,18 @@ impl PortTable {
         Answer::Listen(listener, addr)
     }
 
-    /// The address to listen on: the server's own data address, or loopback where a client asks for it.
+    /// The address to listen on: the server's own data address, or loopback where a client asks for it, by number or as `localhost`.
     fn address(&self, service: &Service) -> Result<SocketAddr, Code> {
         if service.kind != ServiceKind::Tcp {
             return Err(Code::UNSUPPORTED);
         }
         if let Ok(port) = service.address.parse::<u16>() {
             return Ok(SocketAddr::new(self.data_addr, port));
+        }
+        if let Some(port) = service.address.strip_prefix("localhost:") {
+            let ip = Some(self.data_addr).filter(IpAddr::is_loopback);
+            let port = port.parse::<u16>().map_err(|_| Code::BAD_ADDRESS)?;
+            return Ok(SocketAddr::new(ip.unwrap_or(LOCALHOST), port));
         }
         match service.address.parse::<SocketAddr>() {
             Ok(addr) if addr.ip() == self.data_addr || addr.ip().is_loopback() => Ok(addr),
@@ -273,6 +278,8 @@ impl PortTable {
             .collect()
     }
 }
+
+const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 const LOWEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 

@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use adit_core::{
-    Code, Config, Event, Instant, Open, ServiceId, ServiceKind, Session, SessionError, StreamId,
+    Code, Config, Event, Instant, Open, OpenError, ServiceId, ServiceKind, Session, SessionError,
+    StreamId,
 };
 
 use super::ListenerId;
 use super::table::Pulse;
+use super::visitor::{Visitor, Way, is_before_upstream};
 use crate::io::{Ask, SocketId};
 use crate::leaving::Leaving;
 use crate::notice::{Notice, Who};
@@ -71,27 +73,40 @@ impl Serving {
     pub(super) fn visitor(
         &mut self,
         now: Instant,
-        listener: ListenerId,
-        from: SocketAddr,
-        at: SocketAddr,
+        visitor: Visitor,
         sockets: &mut Sockets<Role>,
-    ) -> Option<SocketId> {
-        let (_, service) = *self.services.iter().find(|(open, _)| *open == listener)?;
+    ) -> Result<SocketId, Visitor> {
+        let Way {
+            listener, from, at, ..
+        } = *visitor.0;
+        let service = self.services.iter().find(|(open, _)| *open == listener);
+        let Some((_, service)) = service else {
+            return Err(visitor.refused(Code::UNKNOWN_SERVICE));
+        };
         let open = Open {
             kind: ServiceKind::Tcp,
-            service,
+            service: *service,
             visitor: Some(from.to_string()),
             dialled: Some(at.to_string()),
         };
-        let stream = self.session.open(now, open).ok()?;
-        let Some(socket) = sockets.open(Role::Visitor { stream, from }) else {
-            self.session.reset(stream, Code::LOCAL_ERROR);
-            self.session.release(stream);
-            return None;
+        let stream = match self.session.open(now, open) {
+            Ok(stream) => stream,
+            Err(OpenError::StreamLimit) => return Err(visitor.refused(Code::STREAM_LIMIT)),
+            Err(OpenError::Ending) => return Err(visitor.refused(Code::DRAINING)),
         };
-        self.streams.insert(stream, Some(socket));
+        let Some(socket) = sockets.open(Role::Visitor { stream, from }) else {
+            self.session.release(stream);
+            return Err(visitor.refused(Code::BUSY));
+        };
+        self.streams.insert(stream, Some(socket), Some(visitor));
         sockets.want_read(socket);
-        Some(socket)
+        Ok(socket)
+    }
+
+    /// The session has ended: visitors that have noticed nothing of it go elsewhere, the others are reset.
+    pub(super) fn end_streams(&mut self, sockets: &mut Sockets<Role>) {
+        self.streams.hand_on_all(&mut self.session, sockets);
+        self.streams.abort_all(sockets);
     }
 
     /// Bytes came on the carrier: whoever doubted that the client is there knows now.
@@ -144,6 +159,8 @@ impl Serving {
             }
             Event::Readable(id) => streams.handle_readable(id, session, sockets),
             Event::Writable(id) => streams.handle_writable(id, session, sockets),
+            Event::Reset { id, code }
+                if is_before_upstream(code) && streams.hand_on(id, code, session, sockets) => {}
             Event::Reset { id, code } => {
                 self.report_reset(id, code, sockets);
                 self.streams

@@ -18,6 +18,8 @@ use adit_core::{
 use super::penalties::Penalties;
 use super::ports::{Answer, Asker, Outcome, PortTable};
 use super::tunnels::{Tunnel, TunnelSource};
+use super::visitor::{TRIES_MAX, Visitor, Way};
+use super::waiting::Waiting;
 use super::{ListenerId, PeerId, Refused, ServerAsk, ServerConfig};
 use crate::counters::{Count, Counters, Tally};
 use crate::notice::Notice;
@@ -70,13 +72,11 @@ pub(super) struct Table {
     seeds: Seeds,
     pub(super) carrier: Arc<adit_link::ServerSetup>,
     pub(super) tunnels: Arc<dyn TunnelSource>,
-    handshakes_max: usize,
     peers: HashMap<PeerId, Entry>,
+    /// Peers that were not dropped yet: those in `peers`, and those that only say their last words.
+    alive: usize,
     next_peer: u64,
-    /// Peers that have not authenticated, by whether they spoke, the oldest first.
-    waiting: BTreeSet<(bool, PeerId)>,
-    /// How many of them have not spoken.
-    silent: usize,
+    waiting: Waiting,
     clients: HashMap<(TunnelName, ClientId), Vec<PeerId>>,
     ports: PortTable,
     penalties: Penalties,
@@ -101,11 +101,10 @@ impl Table {
             seeds,
             carrier: config.carrier.clone(),
             tunnels: config.tunnels.clone(),
-            handshakes_max: config.core.handshakes_max.max(1),
             peers: HashMap::new(),
+            alive: 0,
             next_peer: 0,
-            waiting: BTreeSet::new(),
-            silent: 0,
+            waiting: Waiting::new(config.core.handshakes_max),
             clients: HashMap::new(),
             ports: PortTable::new(config.data_addr, config.ports_max),
             penalties: Penalties::new(config.core.dead_after),
@@ -118,17 +117,19 @@ impl Table {
 
     /// A new peer: its name, its pulse and a seed for it. At the limit of those that have not authenticated, the first to make room
     /// is told to go, so that silence can't keep out who speaks.
-    pub(super) fn accept(&mut self) -> Result<(PeerId, Arc<Pulse>, [u8; 32]), Refused> {
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+    ) -> Result<(PeerId, Arc<Pulse>, [u8; 32]), Refused> {
         if self.draining.is_some() {
             return Err(Refused::Draining);
         }
-        while self.waiting.len() >= self.handshakes_max {
-            let Some(peer) = self.makes_room() else {
-                break;
-            };
+        while let Some(peer) = self.waiting.displace() {
             self.tally.add(Count::Displaced, 1);
             self.post(peer, |mail| mail.displaced = true);
         }
+        let notice = self.waiting.report(now);
+        self.asks.extend(notice.map(ServerAsk::Notice));
         let peer = PeerId(self.next_peer);
         self.next_peer += 1;
         let pulse = Arc::new(Pulse {
@@ -145,33 +146,14 @@ impl Table {
             listeners: Vec::new(),
         };
         self.peers.insert(peer, entry);
-        self.waiting.insert((false, peer));
-        self.silent += 1;
+        self.alive += 1;
+        self.waiting.insert(peer);
         Ok((peer, pulse, self.seeds.next()))
-    }
-
-    /// Who is told to go: the oldest of the silent or of those who spoke, whichever are more. So neither a flood of silence nor one of
-    /// words takes more than half of the places from the other, and a newcomer keeps its place for as long as half of them take to fill.
-    fn makes_room(&mut self) -> Option<PeerId> {
-        let spoke = self.waiting.len() - self.silent > self.silent;
-        let (_, peer) = *self.waiting.range((spoke, PeerId(0))..).next()?;
-        self.no_longer_waits(peer);
-        Some(peer)
-    }
-
-    fn no_longer_waits(&mut self, peer: PeerId) {
-        if self.waiting.remove(&(false, peer)) {
-            self.silent -= 1;
-        }
-        self.waiting.remove(&(true, peer));
     }
 
     /// The peer sent its first bytes.
     pub(super) fn spoke(&mut self, peer: PeerId) {
-        if self.waiting.remove(&(false, peer)) {
-            self.silent -= 1;
-            self.waiting.insert((true, peer));
-        }
+        self.waiting.spoke(peer);
     }
 
     pub(super) fn greet(
@@ -207,7 +189,7 @@ impl Table {
         request: &Request,
         services_max: usize,
     ) -> Vec<Answer> {
-        self.no_longer_waits(peer);
+        self.waiting.remove(peer);
         let tunnel = self.tunnels.find(&request.tunnel);
         let Some(entry) = self.peers.get_mut(&peer) else {
             return Vec::new();
@@ -306,7 +288,7 @@ impl Table {
         let tally = &entry.pulse.tally;
         tally.less(Count::Carriers);
         match entry.stage {
-            Stage::Waiting => self.no_longer_waits(peer),
+            Stage::Waiting => self.waiting.remove(peer),
             Stage::Admitted => {}
             Stage::Open {
                 tunnel,
@@ -326,6 +308,11 @@ impl Table {
             }
         }
         tally.add_to(&mut self.gone);
+    }
+
+    /// The peer was dropped: its carrier is closed.
+    pub(super) fn dropped(&mut self) {
+        self.alive = self.alive.saturating_sub(1);
     }
 
     pub(super) fn told_listening(
@@ -355,21 +342,63 @@ impl Table {
         }
     }
 
-    pub(super) fn visitor(&mut self, listener: ListenerId) -> Option<PeerId> {
+    /// Whose turn a new visitor is.
+    pub(super) fn visitor(
+        &mut self,
+        listener: ListenerId,
+        from: SocketAddr,
+        at: SocketAddr,
+    ) -> Option<Visitor> {
+        let tried = BTreeSet::new();
+        let Some(peer) = self.turn(listener, &tried) else {
+            self.tally.add(Count::VisitorsRefused, 1);
+            return None;
+        };
+        let tunnel = self.ports.tunnel(listener)?.clone();
+        Some(Visitor(Box::new(Way {
+            listener,
+            from,
+            at,
+            tunnel,
+            peer,
+            tried,
+            why: None,
+        })))
+    }
+
+    /// Whose turn a visitor is that was not taken by the peer before.
+    pub(super) fn again(&mut self, mut visitor: Visitor) -> Option<Visitor> {
+        let way = &mut *visitor.0;
+        way.tried.insert(way.peer);
+        let left = way.tried.len() < TRIES_MAX;
+        if let Some(peer) = left.then(|| self.turn(way.listener, &way.tried)).flatten() {
+            way.peer = peer;
+            return Some(visitor);
+        }
+        self.tally.add(Count::VisitorsRefused, 1);
+        // That a session was lost, or that the server ends, is said once, and not for each of its visitors.
+        let code = way.why.unwrap_or(Code::BUSY);
+        if code != Code::SESSION_LOST && self.draining.is_none() {
+            self.asks.push_back(ServerAsk::Notice(Notice::VisitorReset {
+                tunnel: way.tunnel.clone(),
+                visitor: way.from,
+                code,
+            }));
+        }
+        None
+    }
+
+    fn turn(&mut self, listener: ListenerId, tried: &BTreeSet<PeerId>) -> Option<PeerId> {
         let peers = &self.peers;
         let answers = |peer| match peers.get(&peer)? {
             Entry {
                 stage: Stage::Open { .. },
                 pulse,
                 ..
-            } => Some(pulse.answers.load(Ordering::Relaxed)),
+            } if !tried.contains(&peer) => Some(pulse.answers.load(Ordering::Relaxed)),
             _ => None,
         };
-        let chosen = self.ports.turn(listener, answers);
-        if chosen.is_none() {
-            self.tally.add(Count::VisitorsRefused, 1);
-        }
-        chosen
+        self.ports.turn(listener, answers)
     }
 
     pub(super) fn drain(&mut self, until: Instant) {
@@ -387,7 +416,7 @@ impl Table {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.draining.is_some() && self.peers.is_empty() && self.asks.is_empty()
+        self.draining.is_some() && self.alive == 0 && self.asks.is_empty()
     }
 
     pub(super) fn counters(&self) -> Counters {

@@ -1,0 +1,137 @@
+//! The server's tasks against real sockets, with the parts of it that a test must hold apart.
+
+use adit_core::{ClientId, Token, TunnelName, Verifier};
+use adit_relay::HostPort;
+use adit_relay::client::{Client, ClientConfig, Offer};
+use adit_relay::server::{Ports, ServerConfig, Tunnel, Tunnels};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::client::run_client;
+use crate::clock::Clock;
+use crate::env::stopper;
+
+const TOKEN: &[u8] = b"the right token of the test";
+
+/// How long anything may take before the test is called failed.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn tunnel() -> TunnelName {
+    TunnelName::new("attic").unwrap()
+}
+
+fn token() -> Token {
+    Token::new(TOKEN).unwrap()
+}
+
+/// A server with bare carriers and one tunnel.
+fn server() -> Server {
+    let verifier = Verifier::new(&token(), &tunnel());
+    let ports = Ports::new([(1, u16::MAX)]);
+    let tunnels = Tunnels::from_iter([(tunnel(), Tunnel { verifier, ports })]);
+    let config = ServerConfig::new(Arc::default(), Arc::new(tunnels));
+    Server::new(config, [7; 32])
+}
+
+/// A client of that name, and the upstream that it leads to, which says the name and hangs up.
+async fn start_client(
+    name: &'static str,
+    port: u16,
+    server: SocketAddr,
+) -> tokio::task::JoinHandle<()> {
+    let upstream = options::listen(([127, 0, 0, 1], 0).into()).unwrap();
+    let at = upstream.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut visitor, _)) = upstream.accept().await {
+            let _ = visitor.write_all(name.as_bytes()).await;
+        }
+    });
+    let at_server = HostPort::new(server.ip().to_string(), server.port());
+    let id = ClientId::new(name).unwrap();
+    let mut config = ClientConfig::new(Default::default(), at_server, tunnel(), id);
+    config.offers.push(Offer {
+        address: port.to_string(),
+        upstream: HostPort::new(at.ip().to_string(), at.port()),
+    });
+    let env = Env::logging(Clock::start());
+    let client = Client::new(config, [1; 32], env.clock.now());
+    tokio::spawn(async move {
+        let (_stopper, stopping) = stopper();
+        run_client(client, Arc::new(|| Ok(token())), env, stopping).await;
+    })
+}
+
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    let listener = options::listen(([127, 0, 0, 1], 0).into()).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A session of a client of that name, whose task is the only one in the set.
+async fn session(
+    hub: &Arc<Hub>,
+    listeners: &mut HashMap<ListenerId, JoinHandle<()>>,
+    name: &'static str,
+    port: u16,
+) -> JoinSet<()> {
+    let control = options::listen(([127, 0, 0, 1], 0).into()).unwrap();
+    start_client(name, port, control.local_addr().unwrap()).await;
+    let (stream, from) = control.accept().await.unwrap();
+    let sessions = hub.server.counters().sessions;
+    let mut task = JoinSet::new();
+    hub.carrier(&mut task, stream, from);
+    let established = async {
+        while hub.server.counters().sessions == sessions {
+            carry_out(hub, listeners).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, established)
+        .await
+        .expect("a session");
+    task
+}
+
+#[tokio::test]
+async fn visitors_in_the_inbox_of_a_task_that_ended_are_served_by_another_session() {
+    let hub = Arc::new(Hub {
+        server: server(),
+        env: Env::logging(Clock::start()),
+        inboxes: Mutex::default(),
+    });
+    let (port, mut listeners) = (free_port(), HashMap::new());
+    let mut first = session(&hub, &mut listeners, "first", port).await;
+    let peer = *hub.inboxes().keys().next().unwrap();
+    let _second = session(&hub, &mut listeners, "second", port).await;
+    let listener = *listeners.keys().next().unwrap();
+
+    let outside = options::listen(([127, 0, 0, 1], 0).into()).unwrap();
+    let at = outside.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let (visitor, accepted) = tokio::join!(TcpStream::connect(at), outside.accept());
+        let (stream, from) = accepted.unwrap();
+        options::reset_on_close(&stream);
+        waiting.push((visitor.unwrap(), stream, from));
+    }
+    // Nothing is awaited from here to the end of the task: no other task runs.
+    let mut visitors = Vec::new();
+    let mut held = 0;
+    for (visitor, stream, from) in waiting {
+        let next = hub.server.visitor(listener, from, at);
+        held += usize::from(next.as_ref().is_some_and(|next| next.peer() == peer));
+        hub.deliver(stream, next);
+        visitors.push(visitor);
+    }
+    assert_eq!(held, 2, "they did not take turns");
+    first.abort_all();
+    for mut visitor in visitors {
+        let mut heard = String::new();
+        let reading = visitor.read_to_string(&mut heard);
+        tokio::time::timeout(DEADLINE, reading)
+            .await
+            .expect("an answer")
+            .expect("no reset");
+        assert_eq!(heard, "second");
+    }
+}
