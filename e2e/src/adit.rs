@@ -101,7 +101,24 @@ impl Server {
 /// How to run an `adit-client` that serves each data-plane port from an
 /// upstream port of 127.0.0.1.
 pub fn client(scene: &Scene, url: &str, ports: &[(u16, u16)], args: &[&str]) -> Recipe {
-    let mut recipe = Recipe::new(program("adit-client")).args(["--url", url]);
+    let program = Recipe::new(program("adit-client"));
+    client_by(program, scene, url, ports, args)
+}
+
+/// The same by `adit client`.
+pub fn adit_client(scene: &Scene, url: &str, ports: &[(u16, u16)], args: &[&str]) -> Recipe {
+    let program = Recipe::new(program("adit")).args(["client"]);
+    client_by(program, scene, url, ports, args)
+}
+
+fn client_by(
+    program: Recipe,
+    scene: &Scene,
+    url: &str,
+    ports: &[(u16, u16)],
+    args: &[&str],
+) -> Recipe {
+    let mut recipe = program.args(["--url", url]);
     if !args.contains(&"--token-file") {
         recipe = recipe.args(["--token-file".to_owned(), scene.file("token", TOKEN)]);
     }

@@ -25,6 +25,22 @@ impl Nginx {
     /// upgrades included, with certificates of `authority`. Time limits are
     /// nginx's defaults, and no header tells the visitor's address.
     pub fn proxy(scene: &Scene, authority: &Authority, hosts: &[(&str, u16)]) -> Self {
+        Self::in_front(scene, authority, hosts, "")
+    }
+
+    /// The same, and lets only those in who show a certificate of `clients`.
+    pub fn proxy_for(
+        scene: &Scene,
+        authority: &Authority,
+        hosts: &[(&str, u16)],
+        clients: &Authority,
+    ) -> Self {
+        let ca = scene.file("nginx/clients.pem", clients.pem());
+        let rule = format!("ssl_client_certificate {ca}; ssl_verify_client on;");
+        Self::in_front(scene, authority, hosts, &rule)
+    }
+
+    fn in_front(scene: &Scene, authority: &Authority, hosts: &[(&str, u16)], rule: &str) -> Self {
         let port = ports::free();
         let names: Vec<&str> = hosts.iter().map(|(name, _)| *name).collect();
         let identity = authority.identity(&names);
@@ -40,6 +56,7 @@ impl Nginx {
                     server_name {name};
                     ssl_certificate {certificate};
                     ssl_certificate_key {key};
+                    {rule}
                     location / {{
                         proxy_pass http://127.0.0.1:{backend};
                         proxy_http_version 1.1;
@@ -65,7 +82,8 @@ impl Nginx {
         )
     }
 
-    fn start(scene: &Scene, port: u16, servers: &str) -> Self {
+    /// With these `server` blocks, one of which listens on `port`.
+    pub fn start(scene: &Scene, port: u16, servers: &str) -> Self {
         let folder = scene.subfolder("nginx");
         let access = folder.join("access.log");
         let at = folder.display();

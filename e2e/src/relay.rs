@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,9 +22,10 @@ pub struct Relay {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
-    silent: AtomicBool,
+    /// Bytes that each direction of a connection may pass on in its life.
+    allowance: AtomicUsize,
     connections: Mutex<Vec<(TcpStream, TcpStream)>>,
 }
 
@@ -38,7 +39,10 @@ impl Relay {
     pub fn start(target: u16, delay: Duration) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            allowance: AtomicUsize::new(usize::MAX),
+            connections: Mutex::default(),
+        });
         let ours = Arc::clone(&shared);
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
@@ -61,7 +65,13 @@ impl Relay {
     /// From now on (or no longer) nothing is passed on, and nobody is told:
     /// what an unplugged cable looks like.
     pub fn silence(&self, on: bool) {
-        self.shared.silent.store(on, Ordering::SeqCst);
+        self.silence_after(if on { 0 } else { usize::MAX });
+    }
+
+    /// The same, but each direction of a connection goes silent only after this
+    /// many bytes, counted from its beginning.
+    pub fn silence_after(&self, bytes: usize) {
+        self.shared.allowance.store(bytes, Ordering::SeqCst);
     }
 
     /// How many connections were made since the last cut.
@@ -94,16 +104,18 @@ impl Shared {
         });
         let shared = Arc::clone(self);
         thread::spawn(move || {
+            let mut passed = 0_usize;
             while let Ok((due, bytes)) = receiver.recv() {
                 thread::sleep(due.saturating_duration_since(Instant::now()));
-                if shared.silent.load(Ordering::SeqCst) {
-                    continue;
-                }
-                if bytes.is_empty() {
+                let allowance = shared.allowance.load(Ordering::SeqCst);
+                let left = allowance.saturating_sub(passed);
+                let some = bytes.get(..left).unwrap_or(&bytes);
+                if bytes.is_empty() && left > 0 {
                     let _ = to.shutdown(Shutdown::Write);
-                } else if to.write_all(&bytes).is_err() {
+                } else if to.write_all(some).is_err() {
                     return;
                 }
+                passed = passed.saturating_add(some.len());
             }
         });
     }
@@ -153,6 +165,22 @@ mod tests {
         stream.read_exact(&mut [0]).expect("it echoes");
         relay.cut();
         assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+    }
+
+    #[test]
+    fn a_relay_that_goes_silent_later_passes_the_beginning() {
+        let relay = Relay::start(services::echo(), Duration::ZERO);
+        relay.silence_after(3);
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, relay.port)).expect("it listens");
+        stream.write_all(b"abcd").expect("it takes bytes");
+        let mut answer = [0; 3];
+        stream.read_exact(&mut answer).expect("the beginning");
+        assert_eq!(&answer, b"abc");
+        stream
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .expect("a time limit");
+        let error = stream.read(&mut [0]).expect_err("nothing more comes");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -56,68 +56,123 @@ fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((value, size))
 }
 
-/// Everything secret that the token and one exchange make (spec, 4.1 and 4.2).
+/// A key with its name in the specification.
+pub type NamedKey = (&'static str, Vec<u8>);
+
+/// The keys that a token gives for a tunnel, whatever is said (spec, 4.1).
 #[derive(Debug)]
-pub struct Keys {
-    /// Each with its name in the specification.
-    pub named: Vec<(&'static str, Vec<u8>)>,
+pub struct TokenKeys {
+    prk: Vec<u8>,
+    client_key: Vec<u8>,
+    server_key: Vec<u8>,
+    stored_key: Vec<u8>,
+}
+
+impl TokenKeys {
+    /// From the token and the tunnel's name.
+    ///
+    /// # Panics
+    ///
+    /// Never: 32 bytes can always be had.
+    pub fn new(token: &[u8], tunnel: &str) -> Self {
+        let salt = [b"adit-1 ", tunnel.as_bytes()].concat();
+        let (prk, keys) = Hkdf::<Sha256>::extract(Some(&salt), token);
+        let client_key = expand(&keys, "adit client key");
+        Self {
+            prk: prk.to_vec(),
+            server_key: expand(&keys, "adit server key"),
+            stored_key: Sha256::digest(&client_key).to_vec(),
+            client_key,
+        }
+    }
+
+    /// Whether the proof in AUTH was made from these keys; false if a frame is
+    /// missing.
+    pub fn made_proof(&self, from_server: &[u8], from_client: &[u8]) -> bool {
+        let auth = first_frame(from_client).and_then(split_proof);
+        let frames = first_frame(from_server).zip(auth);
+        frames.is_some_and(|(hello, (auth, proof))| self.proof(&t1(hello, auth)) == proof)
+    }
+
+    fn proof(&self, t1: &[u8]) -> Vec<u8> {
+        let pad = mac(&self.stored_key, &[b"adit client proof", t1]);
+        self.client_key
+            .iter()
+            .zip(&pad)
+            .map(|(a, b)| a ^ b)
+            .collect()
+    }
+
+    /// All of them.
+    pub fn named(&self) -> Vec<NamedKey> {
+        vec![
+            ("prk", self.prk.clone()),
+            ("client key", self.client_key.clone()),
+            ("server key", self.server_key.clone()),
+            ("stored key", self.stored_key.clone()),
+        ]
+    }
+}
+
+/// What one exchange between two who know the token proves and makes (spec, 4.2).
+#[derive(Debug)]
+pub struct Exchange {
+    /// Its keys.
+    pub named: Vec<NamedKey>,
     /// Whether the client's proof and the server's are what the keys say they
     /// must be: if so, the exchange was understood whole.
     pub proofs_right: bool,
 }
 
-impl Keys {
-    /// From the token, the tunnel's name, and the first frames of both
-    /// directions: SERVER_HELLO and WELCOME, AUTH. None if frames are missing.
-    pub fn new(token: &[u8], tunnel: &str, from_server: &[u8], from_client: &[u8]) -> Option<Self> {
+impl Exchange {
+    /// From the first frames of both directions: SERVER_HELLO and WELCOME,
+    /// AUTH. None if frames are missing.
+    pub fn new(keys: &TokenKeys, from_server: &[u8], from_client: &[u8]) -> Option<Self> {
         let hello = first_frame(from_server)?;
         let auth = first_frame(from_client)?;
         let welcome = first_frame(from_server.get(hello.len()..)?)?;
-        let (auth, client_proof) = auth.split_at_checked(auth.len().checked_sub(PROOF)?)?;
-        let (welcome, server_proof) =
-            welcome.split_at_checked(welcome.len().checked_sub(PROOF)?)?;
+        let (auth, client_proof) = split_proof(auth)?;
+        let (welcome, server_proof) = split_proof(welcome)?;
 
-        let salt = [b"adit-1 ", tunnel.as_bytes()].concat();
-        let (prk, keys) = Hkdf::<Sha256>::extract(Some(&salt), token);
-        let client_key = expand(&keys, "adit client key")?;
-        let server_key = expand(&keys, "adit server key")?;
-        let stored_key = Sha256::digest(&client_key).to_vec();
-        let t1 = hash(&[b"adit auth 1", hello, auth]);
+        let t1 = t1(hello, auth);
         let t2 = hash(&[b"adit welcome 1", &t1, client_proof, welcome]);
-        let pad = mac(&stored_key, &[b"adit client proof", &t1])?;
-        let expected: Vec<u8> = client_key.iter().zip(&pad).map(|(a, b)| a ^ b).collect();
-        let both = [client_key.as_slice(), &server_key].concat();
-        let (session_prk, session) = Hkdf::<Sha256>::extract(Some(&t2), &both);
-        let resume_key = expand(&session, "adit resume key")?;
-        let server_right = mac(&server_key, &[b"adit server proof", &t2])? == server_proof;
+        let both = [keys.client_key.as_slice(), &keys.server_key].concat();
+        let (prk, session) = Hkdf::<Sha256>::extract(Some(&t2), &both);
+        let server_right = mac(&keys.server_key, &[b"adit server proof", &t2]) == server_proof;
         Some(Self {
-            proofs_right: expected == client_proof && server_right,
+            proofs_right: keys.proof(&t1) == client_proof && server_right,
             named: vec![
-                ("prk", prk.to_vec()),
-                ("client key", client_key),
-                ("server key", server_key),
-                ("stored key", stored_key),
-                ("resume prk", session_prk.to_vec()),
-                ("resume key", resume_key),
+                ("resume prk", prk.to_vec()),
+                ("resume key", expand(&session, "adit resume key")),
             ],
         })
     }
+}
+
+/// A frame without its proof, and the proof.
+fn split_proof(frame: &[u8]) -> Option<(&[u8], &[u8])> {
+    frame.split_at_checked(frame.len().checked_sub(PROOF)?)
+}
+
+fn t1(hello: &[u8], auth: &[u8]) -> Vec<u8> {
+    hash(&[b"adit auth 1", hello, auth])
 }
 
 fn hash(parts: &[&[u8]]) -> Vec<u8> {
     Sha256::digest(parts.concat()).to_vec()
 }
 
-fn mac(key: &[u8], parts: &[&[u8]]) -> Option<Vec<u8>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
     parts.iter().for_each(|part| mac.update(part));
-    Some(mac.finalize().into_bytes().to_vec())
+    mac.finalize().into_bytes().to_vec()
 }
 
-fn expand(keys: &Hkdf<Sha256>, info: &str) -> Option<Vec<u8>> {
+fn expand(keys: &Hkdf<Sha256>, info: &str) -> Vec<u8> {
     let mut out = vec![0; 32];
-    keys.expand(info.as_bytes(), &mut out).ok()?;
-    Some(out)
+    keys.expand(info.as_bytes(), &mut out)
+        .expect("32 bytes can always be had");
+    out
 }
 
 #[cfg(test)]

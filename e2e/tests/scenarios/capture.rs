@@ -1,12 +1,12 @@
 //! Whoever ends TLS between client and server (and is trusted by the client)
 //! reads no secret; nor does whoever reads the logs, at their most talkative.
 
-use adit_e2e::adit::{SOON, Server, TOKEN, client, wait_served};
+use adit_e2e::adit::{SOON, Server, TOKEN, adit_client, client, wait_served};
 use adit_e2e::authority::Authority;
 use adit_e2e::scene::Scene;
 use adit_e2e::secrets::{Needles, contains};
 use adit_e2e::tap::Tap;
-use adit_e2e::wire::{Keys, websocket_payload};
+use adit_e2e::wire::{Exchange, TokenKeys, websocket_payload};
 use adit_e2e::{ports, services, wait};
 
 const TRACE: [&str; 2] = ["--log-level", "trace"];
@@ -35,9 +35,9 @@ fn neither_the_wire_nor_a_log_holds_a_secret() {
     wait_served("the page through the tap", data, "/");
 
     let other = scene.file("wrong-token", WRONG);
-    let args = [&args[..], &["--token-file", &other]].concat();
+    let args = [&args[..], &["--token-file", &other, "--log-format", "json"]].concat();
     let services = [(ports::free(), upstream)];
-    let wrong = scene.start("wrong", client(&scene, &url, &services, &args));
+    let wrong = scene.start("wrong", adit_client(&scene, &url, &services, &args));
     // Two captures more: it was refused, and tries again.
     wait::until("the wrong token's attempts", SOON, || {
         (tap.captures().len() >= 3).then_some(())
@@ -49,11 +49,17 @@ fn neither_the_wire_nor_a_log_holds_a_secret() {
     let (first, second) = (&captures[0], &captures[1]);
     let from_client = payload(&first.from_client);
     let from_server = payload(&first.from_server);
-    let keys = Keys::new(TOKEN.as_bytes(), "default", &from_server, &from_client)
-        .expect("SERVER_HELLO, AUTH and WELCOME");
+    let keys = TokenKeys::new(TOKEN.as_bytes(), "default");
+    let wrong_keys = TokenKeys::new(WRONG.as_bytes(), "default");
+    let exchange =
+        Exchange::new(&keys, &from_server, &from_client).expect("SERVER_HELLO, AUTH and WELCOME");
     assert!(
-        keys.proofs_right,
+        exchange.proofs_right,
         "the proofs are not what spec/04-handshake.md says"
+    );
+    assert!(
+        wrong_keys.made_proof(&payload(&second.from_server), &payload(&second.from_client)),
+        "the wrong proof is not made from the wrong token"
     );
     assert!(
         contains(&from_client, marker),
@@ -64,7 +70,14 @@ fn neither_the_wire_nor_a_log_holds_a_secret() {
         Needles::new("the token", TOKEN.as_bytes()),
         Needles::new("the wrong token", WRONG.as_bytes()),
     ];
-    needles.extend(keys.named.iter().map(|(name, key)| Needles::new(name, key)));
+    for (whose, keys) in [
+        ("the token's", keys.named()),
+        ("the session's", exchange.named),
+        ("the wrong token's", wrong_keys.named()),
+    ] {
+        let named = keys.iter();
+        needles.extend(named.map(|(name, key)| Needles::new(&format!("{whose} {name}"), key)));
+    }
     let mut places = vec![
         (
             "the server's log".to_owned(),

@@ -2,12 +2,13 @@
 //! run one by hand:
 //!
 //! ```sh
-//! cargo build --release -p adit-server -p adit-client
+//! cargo build --release -p adit-server -p adit-client -p adit
 //! ADIT_BINS=target/release cargo test -p adit-e2e --test scenarios -- --ignored --show-output federation
 //! ```
 
 mod burst;
 mod capture;
+mod client_certificate;
 mod download;
 mod federation;
 mod half_close;
@@ -15,5 +16,6 @@ mod idle;
 mod outage;
 mod postgres;
 mod proxy;
+mod readme;
 mod redis;
 mod wrong_token;
