@@ -11,6 +11,9 @@ use crate::client::run_client;
 use crate::clock::Clock;
 use crate::env::stopper;
 
+#[cfg(target_os = "linux")]
+mod out_of_files;
+
 const TOKEN: &[u8] = b"the right token of the test";
 
 /// How long anything may take before the test is called failed.
