@@ -22,3 +22,4 @@ mod secrets;
 mod starting;
 mod streams;
 mod trust;
+mod vanishing;

@@ -72,6 +72,13 @@ impl Program {
         self.out.text()
     }
 
+    /// How many files it has open.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn files(&self) -> usize {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        files.unwrap().count()
+    }
+
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
