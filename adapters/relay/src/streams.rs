@@ -41,6 +41,41 @@ struct Local {
     visitor: Option<Visitor>,
 }
 
+/// One stream, with all that an event of its local socket concerns.
+pub(crate) struct Relayed<'a, R> {
+    pub(crate) id: StreamId,
+    pub(crate) session: &'a mut Session,
+    pub(crate) streams: &'a mut Streams,
+    pub(crate) sockets: &'a mut Sockets<R>,
+}
+
+impl<'a, R> Relayed<'a, R> {
+    pub(crate) fn received(self, data: BytesMut) {
+        self.streams
+            .received(self.id, data, self.session, self.sockets);
+    }
+
+    pub(crate) fn received_eof(self) {
+        self.streams
+            .received_eof(self.id, self.session, self.sockets);
+    }
+
+    pub(crate) fn gather(self, socket: SocketId, out: &mut [IoSlice<'a>]) -> usize {
+        self.streams
+            .gather(self.id, socket, self.session, self.sockets, out)
+    }
+
+    pub(crate) fn written(self, now: Instant, n: usize) {
+        self.streams
+            .written(now, self.id, n, self.session, self.sockets);
+    }
+
+    pub(crate) fn failed(self, error: ErrorKind) {
+        self.streams
+            .failed(self.id, error, self.session, self.sockets);
+    }
+}
+
 impl Streams {
     pub(crate) fn new(tally: Arc<Tally>) -> Self {
         Self {

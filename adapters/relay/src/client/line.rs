@@ -2,24 +2,25 @@
 //!
 //! A client has one line at a time, and a second one beside it while the first runs out.
 
+mod opening;
+
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::time::Duration;
 
 use adit_core::{
-    ClientHandshake, ClientHello, Code, Event, HandshakeError, Instant, Open, Service, ServiceId,
-    ServiceKind, Session, SessionError, StreamId, Token, Transmit,
+    ClientHandshake, Code, Event, Instant, Open, Session, SessionError, StreamId, Token, Transmit,
 };
-use adit_link::{Carrier, CarrierEvent};
+use adit_link::CarrierEvent;
 use bytes::{Bytes, BytesMut};
 
 use super::Shared;
 use super::attempt::AttemptError;
-use super::reach::{Found, Reach, Way};
+use super::reach::{Found, Reach};
 use crate::counters::Count;
-use crate::io::{Ask, SocketId};
+use crate::io::SocketId;
 use crate::leaving::Leaving;
-use crate::notice::{Notice, why_ended};
+use crate::notice::why_ended;
 use crate::streams::Streams;
 use crate::wire::Wire;
 
@@ -44,6 +45,18 @@ pub(super) enum Phase {
     Open(Box<Relaying>),
     /// Nothing any more, but for the last frames of a session that ended.
     Over(Option<Box<Session>>),
+}
+
+impl Phase {
+    /// The next frame for the carrier.
+    fn pull(&mut self, now: Instant, limit: usize) -> Option<Transmit> {
+        match self {
+            Self::Greeting(handshake) => handshake.poll_transmit(now, limit),
+            Self::Open(relaying) => relaying.session.poll_transmit(now, limit),
+            Self::Over(Some(session)) => session.poll_transmit(now, limit),
+            _ => None,
+        }
+    }
 }
 
 /// A session and what is relayed through it.
@@ -111,28 +124,6 @@ impl Line {
             Ok(Some(way)) => self.link(now, way, shared),
             Ok(None) => {}
             Err(error) => self.fail(now, error, shared),
-        }
-    }
-
-    /// The connection reaches the server: TLS, HTTP, WebSocket.
-    fn link(&mut self, now: Instant, way: Way, shared: &mut Shared) {
-        let Way {
-            token,
-            socket,
-            said,
-        } = way;
-        self.phase = Phase::Linking { token, since: now };
-        match Carrier::client(shared.config.carrier.clone(), shared.seeds.next(), now) {
-            Ok(carrier) => self.wire = Some(Wire::new(carrier, socket)),
-            Err(error) => {
-                shared.tally.less(Count::Carriers);
-                shared.sockets.abort(socket);
-                return self.fail(now, AttemptError::Link(error), shared);
-            }
-        }
-        self.handle_carrier(now, shared);
-        if !said.is_empty() {
-            self.received(now, said, shared);
         }
     }
 
@@ -214,98 +205,6 @@ impl Line {
             },
             _ => {}
         }
-    }
-
-    /// The carrier is ready: wait for the server's hello.
-    fn greet(&mut self, now: Instant, ready: adit_link::Ready, shared: &mut Shared) {
-        let Phase::Linking { token, since } = &self.phase else {
-            return;
-        };
-        self.certificate_problem = ready.certificate_problem;
-        let config = &shared.config;
-        let hello = ClientHello {
-            tunnel: config.tunnel.clone(),
-            client_id: config.client_id.clone(),
-            instance: shared.instance,
-            services: services(config),
-            labels: config.labels.clone(),
-            software: config.software.clone(),
-        };
-        let core = config.core.clone();
-        let seed = shared.seeds.next();
-        let mut handshake = ClientHandshake::new(core, token, hello, ready.facts, seed, now);
-        handshake.count_from(*since);
-        self.phase = Phase::Greeting(Box::new(handshake));
-    }
-
-    fn open_if_established(&mut self, now: Instant, shared: &mut Shared) {
-        let Phase::Greeting(handshake) = &mut self.phase else {
-            return;
-        };
-        let Some(established) = handshake.poll_established(now) else {
-            return;
-        };
-        let config = shared.config.clone();
-        shared.tally.add(Count::Sessions, 1);
-        shared.tally.add(Count::SessionsTotal, 1);
-        shared.sockets.ask(Ask::Notice(Notice::Connected {
-            server: config.server.clone(),
-            server_name: established.server_name,
-            session: established.id,
-        }));
-        let mut session = established.session;
-        let mut accepted = 0;
-        for (offer, grant) in config.offers.iter().zip(established.grants) {
-            let upstream = offer.upstream.clone();
-            let notice = match grant.result {
-                Ok(address) => {
-                    accepted += 1;
-                    Notice::ServiceOpened { address, upstream }
-                }
-                Err(code) => {
-                    shared.tally.add(Count::ServicesRefused, 1);
-                    Notice::ServiceRefused {
-                        address: offer.address.clone(),
-                        upstream,
-                        code,
-                    }
-                }
-            };
-            shared.sockets.ask(Ask::Notice(notice));
-        }
-        let useless = accepted == 0 && !config.offers.is_empty();
-        if useless {
-            session.close(now, Code::DONE);
-        }
-        self.phase = Phase::Open(Box::new(Relaying {
-            session,
-            streams: Streams::new(shared.tally.clone()),
-            dials: HashMap::new(),
-            leaving: Leaving::default(),
-            since: now,
-            useless,
-        }));
-    }
-
-    fn fail_handshake(&mut self, now: Instant, error: HandshakeError, shared: &mut Shared) {
-        let certificate_problem = self.certificate_problem.take();
-        if matches!(
-            error,
-            HandshakeError::Refused {
-                code: Code::UNAUTHORIZED,
-                ..
-            }
-        ) {
-            shared.tally.add(Count::AuthFailures, 1);
-        }
-        self.fail(
-            now,
-            AttemptError::Handshake {
-                error,
-                certificate_problem,
-            },
-            shared,
-        );
     }
 
     /// It came to nothing, or to an end: what is left to say goes out, and no more.
@@ -443,13 +342,27 @@ impl Line {
         }
     }
 
-    /// The next frame for the carrier.
-    pub(super) fn pull(phase: &mut Phase, now: Instant, limit: usize) -> Option<Transmit> {
-        match phase {
-            Phase::Greeting(handshake) => handshake.poll_transmit(now, limit),
-            Phase::Open(relaying) => relaying.session.poll_transmit(now, limit),
-            Phase::Over(Some(session)) => session.poll_transmit(now, limit),
-            _ => None,
+    /// What the carrier's socket should take now.
+    pub(super) fn gather<'a>(
+        &'a mut self,
+        now: Instant,
+        socket: SocketId,
+        shared: &mut Shared,
+        out: &mut [IoSlice<'a>],
+    ) -> usize {
+        match (&mut self.phase, &mut self.wire) {
+            (Phase::Reaching(reach), _) => {
+                let asking = reach.asking();
+                if asking.is_none_or(|(asking, _)| !asking.has_output()) {
+                    shared.sockets.nothing_to_write(socket);
+                }
+                reach.gather(out)
+            }
+            (phase, Some(wire)) => {
+                let pull = |limit| phase.pull(now, limit);
+                wire.gather(now, &mut shared.sockets, pull, out)
+            }
+            _ => 0,
         }
     }
 
@@ -517,16 +430,6 @@ impl Line {
         let over = matches!(self.phase, Phase::Over(_));
         over && self.news.is_none() && self.wire.as_ref().is_none_or(Wire::is_ended)
     }
-}
-
-/// What the server is asked to open: ids are places in the list of offers.
-fn services(config: &super::ClientConfig) -> Vec<Service> {
-    let service = |(id, offer): (u64, &super::Offer)| Service {
-        id: ServiceId(id),
-        kind: ServiceKind::Tcp,
-        address: offer.address.clone(),
-    };
-    (0..).zip(&config.offers).map(service).collect()
 }
 
 fn reason(useless: bool, error: SessionError) -> String {

@@ -5,9 +5,9 @@ use std::io::{ErrorKind, IoSlice};
 use adit_core::Instant;
 use bytes::BytesMut;
 
-use super::line::{Line, Phase, Relaying};
+use super::line::{Line, Phase};
 use super::upstreams::StreamRef;
-use super::{Client, Query, Role};
+use super::{Client, Owner, Query, Role};
 use crate::io::{Ask, Machine, SocketId, Told};
 
 impl Machine for Client {
@@ -93,103 +93,45 @@ impl Machine for Client {
 
     fn received(&mut self, now: Instant, socket: SocketId, data: BytesMut) {
         self.stirred = true;
-        if let Some((
-            id,
-            Relaying {
-                session, streams, ..
-            },
-            sockets,
-        )) = self.upstream(socket)
-        {
-            streams.received(id, data, session, sockets);
-        } else if let Some((line, shared)) = self.carrier(socket) {
-            line.received(now, data, shared);
+        match self.owner(socket) {
+            Some(Owner::Upstream(relayed)) => relayed.received(data),
+            Some(Owner::Carrier(line, shared)) => line.received(now, data, shared),
+            None => {}
         }
     }
 
     fn received_eof(&mut self, now: Instant, socket: SocketId) {
         self.stirred = true;
-        if let Some((
-            id,
-            Relaying {
-                session, streams, ..
-            },
-            sockets,
-        )) = self.upstream(socket)
-        {
-            streams.received_eof(id, session, sockets);
-        } else if let Some((line, shared)) = self.carrier(socket) {
-            line.received_eof(now, shared);
+        match self.owner(socket) {
+            Some(Owner::Upstream(relayed)) => relayed.received_eof(),
+            Some(Owner::Carrier(line, shared)) => line.received_eof(now, shared),
+            None => {}
         }
     }
 
     fn gather<'a>(&'a mut self, now: Instant, socket: SocketId, out: &mut [IoSlice<'a>]) -> usize {
-        let sockets = &mut self.shared.sockets;
-        match sockets.role(socket) {
-            Some(&Role::Carrier(line)) => {
-                let Some(Line { phase, wire, .. }) = self.lines.get_mut(line) else {
-                    return 0;
-                };
-                match (phase, wire) {
-                    (Phase::Reaching(reach), _) => {
-                        if reach
-                            .asking()
-                            .is_none_or(|(asking, _)| !asking.has_output())
-                        {
-                            sockets.nothing_to_write(socket);
-                        }
-                        reach.gather(out)
-                    }
-                    (phase, Some(wire)) => {
-                        wire.gather(now, sockets, |limit| Line::pull(phase, now, limit), out)
-                    }
-                    _ => 0,
-                }
-            }
-            Some(&Role::Upstream(StreamRef { line, id })) => {
-                match self.lines.get(line).map(|line| &line.phase) {
-                    Some(Phase::Open(relaying)) => {
-                        let Relaying {
-                            session, streams, ..
-                        } = &**relaying;
-                        streams.gather(id, socket, session, sockets, out)
-                    }
-                    _ => 0,
-                }
-            }
-            _ => 0,
+        match self.owner(socket) {
+            Some(Owner::Upstream(relayed)) => relayed.gather(socket, out),
+            Some(Owner::Carrier(line, shared)) => line.gather(now, socket, shared, out),
+            None => 0,
         }
     }
 
     fn written(&mut self, now: Instant, socket: SocketId, n: usize) {
         self.stirred = true;
-        if let Some((
-            id,
-            Relaying {
-                session, streams, ..
-            },
-            sockets,
-        )) = self.upstream(socket)
-        {
-            streams.written(now, id, n, session, sockets);
-        } else if let Some((line, _)) = self.carrier(socket) {
-            line.written(n);
+        match self.owner(socket) {
+            Some(Owner::Upstream(relayed)) => relayed.written(now, n),
+            Some(Owner::Carrier(line, _)) => line.written(n),
+            None => {}
         }
     }
 
     fn failed(&mut self, now: Instant, socket: SocketId, error: ErrorKind) {
         self.stirred = true;
-        if let Some((
-            id,
-            Relaying {
-                session, streams, ..
-            },
-            sockets,
-        )) = self.upstream(socket)
-        {
-            streams.failed(id, error, session, sockets);
-        } else if let Some((line, shared)) = self.carrier(socket) {
-            line.failed(now, error, shared);
+        match self.owner(socket) {
+            Some(Owner::Upstream(relayed)) => relayed.failed(error),
+            Some(Owner::Carrier(line, shared)) => line.failed(now, error, shared),
+            None => {}
         }
     }
 

@@ -33,6 +33,7 @@ use crate::io::{Ask, SocketId};
 use crate::notice::Notice;
 use crate::random::Seeds;
 use crate::sockets::Sockets;
+use crate::streams::Relayed;
 
 /// A session that lived for so long made the attempts before it worth while: the backoff starts over.
 const LIVED: Duration = Duration::from_secs(10);
@@ -372,25 +373,34 @@ impl Client {
         }
     }
 
-    /// The session and the stream of an upstream's socket.
-    fn upstream(
-        &mut self,
-        socket: SocketId,
-    ) -> Option<(StreamId, &mut Relaying, &mut Sockets<Role>)> {
-        let Some(&Role::Upstream(StreamRef { line, id })) = self.shared.sockets.role(socket) else {
-            return None;
-        };
-        let (relaying, sockets) = relaying(&mut self.lines, &mut self.shared, line)?;
-        Some((id, relaying, sockets))
+    /// Whose a socket is that bytes pass through.
+    fn owner(&mut self, socket: SocketId) -> Option<Owner<'_>> {
+        match self.shared.sockets.role(socket) {
+            Some(&Role::Carrier(line)) => {
+                let line = self.lines.get_mut(line)?;
+                Some(Owner::Carrier(line, &mut self.shared))
+            }
+            Some(&Role::Upstream(StreamRef { line, id })) => {
+                let found = relaying(&mut self.lines, &mut self.shared, line)?;
+                let (relaying, sockets) = found;
+                Some(Owner::Upstream(Relayed {
+                    id,
+                    session: &mut relaying.session,
+                    streams: &mut relaying.streams,
+                    sockets,
+                }))
+            }
+            _ => None,
+        }
     }
+}
 
-    /// The line whose carrier, or way to it, a socket is.
-    fn carrier(&mut self, socket: SocketId) -> Option<(&mut Line, &mut Shared)> {
-        let Some(&Role::Carrier(line)) = self.shared.sockets.role(socket) else {
-            return None;
-        };
-        Some((self.lines.get_mut(line)?, &mut self.shared))
-    }
+/// Whose a socket is, with all that its bytes concern.
+enum Owner<'a> {
+    /// The carrier of a line, or the way to it.
+    Carrier(&'a mut Line, &'a mut Shared),
+    /// The upstream of a stream.
+    Upstream(Relayed<'a, Role>),
 }
 
 /// The open session of a line.

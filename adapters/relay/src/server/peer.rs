@@ -5,7 +5,7 @@ use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use adit_core::{Code, HandshakeError, Instant, Session, SessionError, StreamId};
+use adit_core::{Code, HandshakeError, Instant, Session, SessionError};
 use adit_link::{Carrier, CarrierEvent};
 use bytes::{Bytes, BytesMut};
 
@@ -17,6 +17,7 @@ use crate::counters::Count;
 use crate::io::{Ask, Machine, SocketId, Told};
 use crate::notice::{Notice, why_ended};
 use crate::sockets::Sockets;
+use crate::streams::Relayed;
 use crate::wire::Wire;
 
 /// One carrier of a server, from its first byte to its last. A [`Machine`].
@@ -296,15 +297,15 @@ impl Peer {
         true
     }
 
-    /// The socket's role, with the session and its streams, if it is a visitor's.
-    fn visitor_of(
-        &mut self,
-        socket: SocketId,
-    ) -> Option<(StreamId, &mut Serving, &mut Sockets<Role>)> {
+    /// The stream of a visitor's socket.
+    fn relayed(&mut self, socket: SocketId) -> Option<Relayed<'_, Role>> {
         match (self.sockets.role(socket), &mut self.phase) {
-            (Some(&Role::Visitor { stream, .. }), Phase::Open(serving)) => {
-                Some((stream, serving, &mut self.sockets))
-            }
+            (Some(&Role::Visitor { stream, .. }), Phase::Open(serving)) => Some(Relayed {
+                id: stream,
+                session: &mut serving.session,
+                streams: &mut serving.streams,
+                sockets: &mut self.sockets,
+            }),
             _ => None,
         }
     }
@@ -345,10 +346,8 @@ impl Machine for Peer {
 
     fn received(&mut self, now: Instant, socket: SocketId, data: BytesMut) {
         self.stirred = true;
-        if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
-            return serving
-                .streams
-                .received(stream, data, &mut serving.session, sockets);
+        if let Some(relayed) = self.relayed(socket) {
+            return relayed.received(data);
         }
         if !matches!(self.sockets.role(socket), Some(Role::Carrier)) || !self.wire.is_open() {
             return;
@@ -372,10 +371,8 @@ impl Machine for Peer {
 
     fn received_eof(&mut self, now: Instant, socket: SocketId) {
         self.stirred = true;
-        if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
-            return serving
-                .streams
-                .received_eof(stream, &mut serving.session, sockets);
+        if let Some(relayed) = self.relayed(socket) {
+            return relayed.received_eof();
         }
         if matches!(self.sockets.role(socket), Some(Role::Carrier)) {
             self.wire.handle_eof(&mut self.sockets);
@@ -387,36 +384,24 @@ impl Machine for Peer {
     }
 
     fn gather<'a>(&'a mut self, now: Instant, socket: SocketId, out: &mut [IoSlice<'a>]) -> usize {
-        match self.sockets.role(socket) {
-            Some(Role::Carrier) => {
-                let phase = &mut self.phase;
-                let pull = |limit| match phase {
-                    Phase::Greeting(greeting) => greeting.handshake.poll_transmit(now, limit),
-                    Phase::Open(serving) => serving.session.poll_transmit(now, limit),
-                    Phase::Over(Some(session)) => session.poll_transmit(now, limit),
-                    Phase::Linking | Phase::Over(None) => None,
-                };
-                self.wire.gather(now, &mut self.sockets, pull, out)
-            }
-            Some(&Role::Visitor { stream, .. }) => match &self.phase {
-                Phase::Open(serving) => {
-                    let Serving {
-                        session, streams, ..
-                    } = &**serving;
-                    streams.gather(stream, socket, session, &mut self.sockets, out)
-                }
-                _ => 0,
-            },
-            None => 0,
+        if !matches!(self.sockets.role(socket), Some(Role::Carrier)) {
+            let relayed = self.relayed(socket);
+            return relayed.map_or(0, |relayed| relayed.gather(socket, out));
         }
+        let phase = &mut self.phase;
+        let pull = |limit| match phase {
+            Phase::Greeting(greeting) => greeting.handshake.poll_transmit(now, limit),
+            Phase::Open(serving) => serving.session.poll_transmit(now, limit),
+            Phase::Over(Some(session)) => session.poll_transmit(now, limit),
+            Phase::Linking | Phase::Over(None) => None,
+        };
+        self.wire.gather(now, &mut self.sockets, pull, out)
     }
 
     fn written(&mut self, now: Instant, socket: SocketId, n: usize) {
         self.stirred = true;
-        if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
-            return serving
-                .streams
-                .written(now, stream, n, &mut serving.session, sockets);
+        if let Some(relayed) = self.relayed(socket) {
+            return relayed.written(now, n);
         }
         if matches!(self.sockets.role(socket), Some(Role::Carrier)) {
             self.wire.carrier.written(n);
@@ -425,10 +410,8 @@ impl Machine for Peer {
 
     fn failed(&mut self, now: Instant, socket: SocketId, error: ErrorKind) {
         self.stirred = true;
-        if let Some((stream, serving, sockets)) = self.visitor_of(socket) {
-            return serving
-                .streams
-                .failed(stream, error, &mut serving.session, sockets);
+        if let Some(relayed) = self.relayed(socket) {
+            return relayed.failed(error);
         }
         if matches!(self.sockets.role(socket), Some(Role::Carrier)) {
             self.fail(now, &error);
