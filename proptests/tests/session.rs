@@ -331,3 +331,17 @@ fn a_deadline_that_was_seen_to_is_not_named_again() {
         pair.advance(Duration::from_millis(60));
     }
 }
+
+#[test]
+fn a_stream_that_was_reset_behind_its_end_never_looks_as_if_it_had_ended_well() {
+    let mut pair = Pair::new(&Arc::new(Config::default()), Shape::default(), 1);
+    let id = pair.open(Side::Client).expect("room");
+    pair.write(Side::Client, id, b"not all of this is read");
+    pair.client.session.finish(id).expect("an open stream");
+    pair.run(Duration::from_millis(15));
+    assert_eq!(pair.read(Side::Server, id, 3), b"not");
+    pair.client.session.reset(id, Code::CANCELLED);
+    pair.run(Duration::from_millis(15));
+    assert!(pair.server.session.chunks(id).next().is_none());
+    assert!(!pair.server.session.is_read_finished(id));
+}

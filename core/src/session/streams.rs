@@ -154,12 +154,12 @@ impl Session {
         self.clean_up(key);
     }
 
-    /// FIN came and all bytes before it were consumed.
+    /// FIN came and all bytes before it were consumed. Never so once the stream was reset, which drops what was not consumed.
     #[must_use]
     pub fn is_read_finished(&self, id: StreamId) -> bool {
         self.store
             .by_id(id)
-            .is_some_and(|stream| stream.recv.is_finished())
+            .is_some_and(|stream| stream.reset.is_none() && stream.recv.is_finished())
     }
 
     /// The local work for a stream has ended: its place may be used again. A stream whose halves are not both finished is reset
