@@ -244,6 +244,7 @@ impl Session {
         let Some(stream) = self.store.get_mut(key) else {
             return Ok(());
         };
+        stream.unstated = false;
         match stream.send.raise(offset) {
             None => self.glitches.spend(now)?,
             Some(starved) => {

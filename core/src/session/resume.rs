@@ -155,6 +155,7 @@ impl Session {
             }
             if stream.id.opener() != side || stream.opened_at.is_some_and(|at| at < received) {
                 stream.restate = true;
+                stream.unstated = true;
                 known.push(key);
             }
             if stream.send.is_open() {

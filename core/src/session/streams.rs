@@ -239,8 +239,10 @@ impl Session {
         let keep = self.peer.stream_credit;
         let mut idle = alloc::vec::Vec::new();
         for (key, stream) in &mut self.store.slab {
+            // A statement that is under way would give again what is given back now.
             if stream.reset.is_none()
                 && stream.give_back.is_none()
+                && !stream.unstated
                 && let Some(back) = stream.send.give_back(keep, idle_since)
             {
                 stream.give_back = Some(back);

@@ -33,6 +33,8 @@ pub(crate) struct Stream {
     pub(crate) opened_at: Option<u64>,
     /// A new carrier: the credit must be stated again.
     pub(crate) restate: bool,
+    /// Likewise for the peer, which has not done so yet.
+    pub(crate) unstated: bool,
     /// What the scheduler knows.
     pub(crate) turn: crate::schedule::Turn,
     links: Links,
@@ -72,6 +74,7 @@ impl Stream {
             give_back: None,
             opened_at: None,
             restate: false,
+            unstated: false,
             turn: crate::schedule::Turn::default(),
             links: Links::default(),
         }
