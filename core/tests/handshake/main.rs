@@ -2,8 +2,12 @@
 
 mod authentication;
 mod binding;
+mod detached;
 mod endpoint;
+mod going_on;
 mod kit;
+mod met;
 mod phases;
+mod resumption;
 mod time;
 mod version;
