@@ -224,6 +224,14 @@ impl Carriers {
         }
     }
 
+    /// Whether the newest carrier is cut, or gone.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.carriers
+            .back()
+            .is_none_or(|it| it.up.is_cut() || it.down.is_cut())
+    }
+
     /// Bytes that may still come out of the newest carrier: towards the client, and the server.
     #[must_use]
     pub fn under_way(&self) -> (usize, usize) {
@@ -254,6 +262,10 @@ impl Carriers {
     }
 
     /// Goes to the next moment at which something happens by itself, at most `most` away.
+    ///
+    /// # Panics
+    ///
+    /// If a session wants to be woken for the same deadline for ever.
     pub fn advance(&mut self, most: Duration) {
         let due = self.due().unwrap_or(self.now + most);
         self.now = due
@@ -262,6 +274,11 @@ impl Carriers {
         let now = self.now;
         for session in [&mut self.client, &mut self.server].into_iter().flatten() {
             session.handle_timeout(now);
+            let passed = |session: &Session| session.poll_timeout().is_some_and(|at| at <= now);
+            if passed(session) {
+                session.handle_timeout(now);
+                assert!(!passed(session), "a deadline was in the past twice: {now}");
+            }
         }
         for index in 0..self.carriers.len() {
             let carrier = &mut self.carriers[index];
