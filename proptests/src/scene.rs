@@ -128,6 +128,16 @@ impl World {
         visitor.unwrap_or_else(|| panic!("nobody listens on {at}: {:#?}", self.notices))
     }
 
+    /// Connections to the control port that say nothing, or only `word`.
+    pub fn strangers(&mut self, count: usize, word: &[u8]) -> Vec<PuppetId> {
+        let stranger = |_| {
+            let stranger = self.visitor(CONTROL);
+            self.say(stranger, word);
+            stranger
+        };
+        (0..count).map(stranger).collect()
+    }
+
     /// Waits until a puppet has received exactly this, in all.
     ///
     /// # Panics
