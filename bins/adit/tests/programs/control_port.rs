@@ -196,3 +196,47 @@ fn a_thousand_silent_connections_do_not_keep_a_client_out() {
         ask(addr, b"again").is_ok()
     });
 }
+
+/// What a thousand strangers may cost a server, in bytes of memory: their TLS, before a word was said.
+#[cfg(target_os = "linux")]
+const STRANGERS_MEMORY_MAX: u64 = 32 << 20;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn at_the_default_limits_silent_connections_delay_nobody_and_cost_little_memory_and_few_lines() {
+    allow_files(4_096);
+    let site = Site::new();
+    for count in [1_000, 1_100] {
+        let server = site.server(&[]);
+        let before = server.memory_peak();
+        let silent: Vec<TcpStream> = (0..count).map(|_| connect(control(&server))).collect();
+        let upstream = Upstream::echo("reply");
+        let client = site.client(&server, &["--upstream", &upstream.anywhere()]);
+        let addr = service_of(&client, upstream.addr());
+        assert_eq!(ask(addr, b"hello").unwrap(), b"reply:hello");
+        assert!(
+            !client.log().contains("no session"),
+            "it was turned away first"
+        );
+        for stream in silent {
+            let _ = read_all(stream);
+        }
+        assert_eq!(ask(addr, b"again").unwrap(), b"reply:again");
+        let grown = server.memory_peak() - before;
+        assert!(grown < STRANGERS_MEMORY_MAX, "{grown} bytes for {count}");
+        let log = server.log();
+        assert!(log.lines().count() < 10, "{log}");
+        let told = log.contains("raise --max-handshakes");
+        assert_eq!(told, count > 1_024, "{log}");
+        println!("{count} silent connections: {} KiB", grown >> 10);
+    }
+}
+
+/// Lets this process have so many files open.
+#[cfg(target_os = "linux")]
+fn allow_files(count: u64) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.current.map(|current| current.max(count));
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
