@@ -110,24 +110,24 @@ impl Hub {
 }
 
 /// Does what the server as a whole asks for.
-async fn carry_out(hub: &Arc<Hub>, listeners: &mut HashMap<ListenerId, JoinHandle<()>>) {
+async fn carry_out(hub: &Arc<Hub>, listeners: &mut HashMap<ListenerId, Listening>) {
     while let Some(ask) = hub.server.poll_ask() {
         match ask {
             ServerAsk::Listen { listener, addr } => {
                 let bound = options::listen(addr).and_then(|socket| {
                     let addr = socket.local_addr()?;
                     let task = tokio::spawn(visitors(Arc::clone(hub), listener, socket, addr));
-                    listeners.insert(listener, task);
+                    listeners.insert(listener, Listening(task));
                     Ok(addr)
                 });
                 let bound = bound.map_err(|error| error.kind());
                 hub.server.told_listening(listener, bound);
             }
             ServerAsk::Unlisten { listener } => {
-                if let Some(task) = listeners.remove(&listener) {
-                    task.abort();
+                if let Some(mut listening) = listeners.remove(&listener) {
+                    listening.0.abort();
                     // The port is free only when the task is gone, and may be wanted again at once.
-                    let _ = task.await;
+                    let _ = (&mut listening.0).await;
                 }
             }
             ServerAsk::Wake(peer) => {
@@ -137,6 +137,15 @@ async fn carry_out(hub: &Arc<Hub>, listeners: &mut HashMap<ListenerId, JoinHandl
             }
             ServerAsk::Notice(notice) => (hub.env.report)(notice),
         }
+    }
+}
+
+/// The task that accepts the visitors of one port. It ends with the server, however that ends.
+struct Listening(JoinHandle<()>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

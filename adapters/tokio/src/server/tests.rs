@@ -17,7 +17,7 @@ mod out_of_files;
 const TOKEN: &[u8] = b"the right token of the test";
 
 /// How long anything may take before the test is called failed.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 fn tunnel() -> TunnelName {
     TunnelName::new("attic").unwrap()
@@ -73,7 +73,7 @@ fn free_port() -> u16 {
 /// A session of a client of that name, whose task is the only one in the set.
 async fn session(
     hub: &Arc<Hub>,
-    listeners: &mut HashMap<ListenerId, JoinHandle<()>>,
+    listeners: &mut HashMap<ListenerId, Listening>,
     name: &'static str,
     port: u16,
 ) -> JoinSet<()> {
@@ -137,4 +137,36 @@ async fn visitors_in_the_inbox_of_a_task_that_ended_are_served_by_another_sessio
             .expect("no reset");
         assert_eq!(heard, "second");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_at_once_leaves_no_port_open() {
+    let (server, port) = (server(), free_port());
+    let control = options::listen(([127, 0, 0, 1], 0).into()).unwrap();
+    start_client("client", port, control.local_addr().unwrap()).await;
+    let (stopper, stopping) = stopper();
+    let env = Env::logging(Clock::start());
+    let serving = tokio::spawn(serve(server.clone(), control, env, stopping));
+    let open = async {
+        while server.counters().sessions == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, open)
+        .await
+        .expect("a session");
+    TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stopper.stop(Stop::Now);
+    serving.await.unwrap();
+    let closed = async {
+        // A visitor that is reset at once was accepted by somebody.
+        let refused = Err(io::ErrorKind::ConnectionRefused);
+        let visit = async || TcpStream::connect(("127.0.0.1", port)).await;
+        while visit().await.map_err(|error| error.kind()).map(drop) != refused {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, closed)
+        .await
+        .expect("nobody listens");
 }
