@@ -103,7 +103,7 @@ impl Default for Config {
             stream_idle: Duration::from_secs(10),
             send_buffer_stream: 256 * 1024,
             send_buffer_session: 16 * 1024 * 1024,
-            replay: 0,
+            replay: 16 * 1024 * 1024,
             resume_window: Duration::from_secs(60),
             refusals_max: 1_024,
             glitches_max: 5_000,
@@ -203,7 +203,7 @@ impl Config {
             stream_credit: self.stream_credit,
             session_credit: self.session_window(),
             streams: self.streams_max,
-            replay: self.replay,
+            replay: if self.keeps() { self.replay } else { 0 },
         }
     }
 }

@@ -295,6 +295,11 @@ impl World {
                     let next = self.hosts[server.0].server.again(visitor);
                     self.deliver(server, end.expect("a visitor is connected"), next);
                 }
+                Ask::HandOver { socket, handover } => {
+                    let end = task.sockets.remove(&socket.0).and_then(|socket| socket.end);
+                    let (server, _) = task.server.expect("only servers hand carriers over");
+                    self.adopt(server, end.expect("a carrier is connected"), *handover);
+                }
                 Ask::Notice(notice) => self.notices.push((self.now, notice)),
             }
         }

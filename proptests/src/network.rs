@@ -73,6 +73,19 @@ struct Flow {
     closed: bool,
 }
 
+/// How a connection breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// Both ends see a reset, and what was under way is lost.
+    Reset,
+    /// Both ends see the other's FIN, behind a part of what was under way.
+    Fin,
+    /// Nothing arrives any more, and nobody is told.
+    Silence,
+    /// Likewise, in one direction.
+    Stall,
+}
+
 impl Network {
     /// A network whose connections have this shape.
     #[must_use]
@@ -115,6 +128,24 @@ impl Network {
     /// From now on nothing arrives at either end.
     pub fn cut(&mut self, end: End) {
         self.connections[end.connection].cut = true;
+    }
+
+    /// Breaks a connection, whoever its ends belong to.
+    pub fn sever(&mut self, now: Instant, end: End, how: Break) {
+        let lost = self.random.next();
+        let Connection { flows, cut, .. } = &mut self.connections[end.connection];
+        match how {
+            Break::Silence => *cut = true,
+            Break::Stall => flows[usize::from(lost.is_multiple_of(2))].pipe.cut_after(0),
+            Break::Reset => flows.iter_mut().for_each(|flow| flow.rst = Some(now)),
+            Break::Fin => {
+                for flow in flows {
+                    let arrives = flow.pipe.under_way() as u64 * (lost % 101) / 100;
+                    flow.pipe.cut_after(usize::try_from(arrives).unwrap_or(0));
+                    flow.fin = Some(now);
+                }
+            }
+        }
     }
 
     /// From one end of a connection to the other.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_core::{ClientId, Token, TunnelName, Verifier};
+use adit_core::{ClientId, Config, Token, TunnelName, Verifier};
 use adit_link::{ClientSetup, ServerSetup};
 use adit_relay::HostPort;
 use adit_relay::client::{ClientConfig, Offer};
@@ -81,6 +81,16 @@ pub fn named(name: &str, upstream: &str) -> ClientConfig {
     config
 }
 
+/// The same client, whose sessions end with their carriers.
+#[must_use]
+pub fn without_resumption(mut config: ClientConfig) -> ClientConfig {
+    config.core = Arc::new(Config {
+        replay: 0,
+        ..(*config.core).clone()
+    });
+    config
+}
+
 /// A host and a port, written with a colon between.
 ///
 /// # Panics
@@ -100,9 +110,19 @@ impl World {
     /// If they don't get together within five seconds.
     #[must_use]
     pub fn tunnelled(seed: u64, offers: &[(&str, &str)]) -> (Self, ServerId, TaskId) {
+        Self::tunnelled_as(seed, client_config(offers))
+    }
+
+    /// Likewise, with this client.
+    ///
+    /// # Panics
+    ///
+    /// If they don't get together within five seconds.
+    #[must_use]
+    pub fn tunnelled_as(seed: u64, config: ClientConfig) -> (Self, ServerId, TaskId) {
         let mut world = Self::new(seed);
         let server = world.server(CONTROL, server_config());
-        let client = world.client(client_config(offers), Ok(token("a")));
+        let client = world.client(config, Ok(token("a")));
         world.expect_sessions(server, 1);
         (world, server, client)
     }

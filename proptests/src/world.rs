@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use adit_core::{Instant, Token};
 use adit_relay::client::{Client, ClientConfig};
-use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerConfig, Visitor};
+use adit_relay::server::{Handover, ListenerId, Peer, PeerId, Server, ServerConfig, Visitor};
 use adit_relay::{Counters, Machine, Meter, Notice, SocketId, Told};
 
-use crate::network::{End, Network};
+use crate::network::{Break, End, Network};
 use crate::pipe::Shape;
 use crate::puppet::{Behaviour, Puppet};
 
@@ -107,6 +107,8 @@ pub struct World {
     pub(crate) tasks: Vec<Option<Task>>,
     pub(crate) hosts: Vec<Host>,
     pub(crate) listening: BTreeMap<SocketAddr, Listening>,
+    /// Connections to servers, as they were made.
+    carriers: Vec<End>,
     pub(crate) names: BTreeMap<String, Vec<SocketAddr>>,
     /// Shapes of connections to these addresses, where they are not those of all others.
     shapes: BTreeMap<SocketAddr, Shape>,
@@ -142,6 +144,7 @@ impl World {
             tasks: Vec::new(),
             hosts: Vec::new(),
             listening: BTreeMap::new(),
+            carriers: Vec::new(),
             names: BTreeMap::new(),
             shapes: BTreeMap::new(),
             later: BTreeMap::new(),
@@ -277,6 +280,13 @@ impl World {
         }
     }
 
+    /// Breaks every connection between clients and servers that was made until now.
+    pub fn break_carriers(&mut self, how: Break) {
+        for end in std::mem::take(&mut self.carriers) {
+            self.network.sever(self.now, end, how);
+        }
+    }
+
     /// Ends a task at once; its connections are reset.
     pub fn kill(&mut self, task: TaskId) {
         if let Some(task) = self.tasks[task.0].take() {
@@ -327,6 +337,12 @@ impl World {
     pub(crate) fn shape_to(&self, at: SocketAddr) -> Shape {
         let shape = self.shapes.get(&at).copied();
         shape.unwrap_or_else(|| self.network.shape())
+    }
+
+    /// A server can be reached again on its control address.
+    pub fn reopen(&mut self, server: ServerId, control: &str) {
+        self.listening
+            .insert(addr(control), Listening::Control(server));
     }
 
     /// Nobody listens on an address any more.
@@ -393,6 +409,7 @@ impl World {
         match self.listening.get_mut(&at) {
             Some(Listening::Control(server)) => {
                 let server = *server;
+                self.carriers.push(end);
                 match self.hosts[server.0].server.accept(self.now, from) {
                     Ok(peer) => {
                         let id = peer.id();
@@ -442,6 +459,20 @@ impl World {
             }
         }
         self.network.abort(self.now, end);
+    }
+
+    /// Hands a carrier to the peer whose session it brings back; `end` is the server's end.
+    pub(crate) fn adopt(&mut self, server: ServerId, end: End, handover: Handover) {
+        let id = self.hosts[server.0].peers.get(&handover.peer()).copied();
+        let task = id.and_then(|id| Some((id, self.tasks[id.0].as_mut()?)));
+        if let Some((id, task)) = task
+            && let Any::Peer(peer) = &mut task.machine
+            && let Some(socket) = peer.adopt(self.now, handover)
+        {
+            self.insert(id, socket, Some(end));
+        } else {
+            self.network.close(self.now, end);
+        }
     }
 
     pub(crate) fn insert(&mut self, task: TaskId, socket: SocketId, end: Option<End>) -> u64 {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use adit_core::ClientId;
+use adit_proptests::network::Break;
 use adit_proptests::scene::{CONTROL, client_config, server_config, token};
 use adit_proptests::{Behaviour, PuppetId, Random, ServerId, TaskId, World};
 
@@ -60,7 +61,7 @@ impl Chaos {
 
     fn step(&mut self) {
         let server = *self.servers.last().expect("there is always one");
-        match self.random.between(0, 40) {
+        match self.random.between(0, 43) {
             0 => {
                 self.world.kill_server(server);
                 self.start_server();
@@ -91,6 +92,10 @@ impl Chaos {
             kind @ 15..=34 if !self.visitors.is_empty() => {
                 let which = self.random.between(0, self.visitors.len() - 1);
                 self.move_visitor(which, kind);
+            }
+            35..=38 => {
+                let breaks = [Break::Reset, Break::Fin, Break::Silence, Break::Stall];
+                self.world.break_carriers(breaks[self.random.between(0, 3)]);
             }
             _ => {}
         }
@@ -149,7 +154,8 @@ impl Chaos {
             visitor.finished = true;
             self.world.finish(visitor.puppet);
         }
-        self.world.run(SECOND * 30);
+        // Visitors of a client that was killed wait for as long as it might come back.
+        self.world.run(SECOND * 70);
         self.check();
         for visitor in &self.visitors {
             let ended = self.world.saw_fin(visitor.puppet) || self.world.was_reset(visitor.puppet);
@@ -177,6 +183,7 @@ impl Chaos {
 
 #[test]
 fn whatever_fails_visitors_get_the_truth_or_a_reset_and_nothing_is_left_behind() {
+    let mut all_served = 0;
     for seed in 0..30 {
         let mut chaos = Chaos::new(seed);
         for _ in 0..400 {
@@ -189,6 +196,8 @@ fn whatever_fails_visitors_get_the_truth_or_a_reset_and_nothing_is_left_behind()
             .iter()
             .filter(|v| chaos.world.saw_fin(v.puppet))
             .count();
-        assert!(served > 0, "seed {seed}: nobody was served");
+        all_served += served;
     }
+    // Servers are killed every second or two, so most visitors are reset.
+    assert!(all_served > 100, "only {all_served} were served");
 }

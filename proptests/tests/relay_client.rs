@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_core::{Code, Config, HandshakeError, Instant, Token};
-use adit_proptests::scene::{CONTROL, client_config, host_port, server_config, token};
+use adit_proptests::scene::{
+    CONTROL, client_config, host_port, server_config, token, without_resumption,
+};
 use adit_proptests::{Behaviour, World};
 use adit_relay::Notice;
 use adit_relay::client::{AttemptError, ClientConfig, Proxy, ProxyError};
@@ -90,7 +92,7 @@ fn a_server_that_restarts_is_found_again_and_its_ports_come_back() {
 #[test]
 fn the_waits_start_over_once_a_session_has_lived_and_not_before() {
     let mut world = World::new(3);
-    world.client(plain(), Ok(token("a")));
+    world.client(without_resumption(plain()), Ok(token("a")));
     world.run(SECOND * 120);
     for (lived, starts_over) in [(SECOND * 2, false), (SECOND * 60, true)] {
         let server = world.server(CONTROL, server_config());
@@ -200,7 +202,7 @@ fn a_carrier_that_goes_silent_is_noticed_within_six_seconds() {
     world.run(SECOND * 10);
     world.freeze_server(server);
     let silent = |world: &mut World| {
-        world.noticed(|notice| matches!(notice, Notice::Disconnected { reason, .. } if reason.contains("silent")))
+        world.noticed(|notice| matches!(notice, Notice::Interrupted { reason, .. } if reason.contains("silent")))
     };
     assert!(world.run_until(SECOND * 6, silent));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adit_core::Code;
+use adit_proptests::scene::{client_config, without_resumption};
 use adit_proptests::{Behaviour, World};
 use adit_relay::{Notice, RESET_CODES};
 
@@ -179,7 +180,8 @@ fn a_visitor_that_leaves_while_the_upstream_is_dialled_ends_the_dialling() {
 
 #[test]
 fn a_lost_session_ends_the_dialling_for_its_visitors() {
-    let (mut world, server, _) = World::tunnelled(13, &[("9090", UPSTREAM)]);
+    let config = without_resumption(client_config(&[("9090", UPSTREAM)]));
+    let (mut world, server, _) = World::tunnelled_as(13, config);
     world.hole(UPSTREAM);
     world.visitor(PORT);
     world.run(SECOND);
@@ -244,7 +246,8 @@ fn an_adapter_that_reads_more_than_it_may_loses_nothing_by_it() {
 
 #[test]
 fn a_lost_session_resets_its_streams_and_truncates_none() {
-    let (mut world, server, client) = World::tunnelled(11, &[("9090", UPSTREAM)]);
+    let config = without_resumption(client_config(&[("9090", UPSTREAM)]));
+    let (mut world, server, client) = World::tunnelled_as(11, config);
     world.listen(UPSTREAM, Behaviour::Echo);
     let visitor = world.visitor(PORT);
     world.say(visitor, b"hello");

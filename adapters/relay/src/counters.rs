@@ -32,6 +32,10 @@ pub struct Counters {
     pub sessions: u64,
     /// Sessions that were established.
     pub sessions_total: u64,
+    /// Sessions that are without a carrier now, and may be resumed.
+    pub sessions_detached: u64,
+    /// Times that a session went on on a new carrier.
+    pub resumes_total: u64,
     /// Streams open now.
     pub streams: u64,
     /// Streams that were opened.
@@ -64,6 +68,8 @@ impl Counters {
             Count::CarriersTotal => &mut self.carriers_total,
             Count::Sessions => &mut self.sessions,
             Count::SessionsTotal => &mut self.sessions_total,
+            Count::SessionsDetached => &mut self.sessions_detached,
+            Count::ResumesTotal => &mut self.resumes_total,
             Count::Streams => &mut self.streams,
             Count::StreamsTotal => &mut self.streams_total,
             Count::BytesSent => &mut self.bytes_sent_total,
@@ -85,6 +91,8 @@ pub(crate) enum Count {
     CarriersTotal,
     Sessions,
     SessionsTotal,
+    SessionsDetached,
+    ResumesTotal,
     Streams,
     StreamsTotal,
     BytesSent,
@@ -98,11 +106,13 @@ pub(crate) enum Count {
 }
 
 impl Count {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::Carriers,
         Self::CarriersTotal,
         Self::Sessions,
         Self::SessionsTotal,
+        Self::SessionsDetached,
+        Self::ResumesTotal,
         Self::Streams,
         Self::StreamsTotal,
         Self::BytesSent,
@@ -178,7 +188,7 @@ mod tests {
             .iter()
             .map(|&count| *counters.field(count))
             .collect();
-        assert_eq!(figures, (1..=14).collect::<Vec<_>>());
+        assert_eq!(figures, (1..=16).collect::<Vec<_>>());
     }
 
     #[test]

@@ -13,12 +13,12 @@ use adit_core::{Instant, Token};
 use bytes::BytesMut;
 
 use crate::notice::Notice;
-use crate::server::Visitor;
+use crate::server::{Handover, Visitor};
 
 /// A socket of one machine: a small, dense index that the machine chooses, so that an adapter can
 /// keep its sockets in a table.
 ///
-/// An id lives until [`Ask::Close`], [`Ask::Abort`] or [`Ask::HandOn`] for it was polled, and ends in no other way, also after
+/// An id lives until [`Ask::Close`], [`Ask::Abort`], [`Ask::HandOn`] or [`Ask::HandOver`] for it was polled, and ends in no other way, also after
 /// a failed connect, an error or an end of file. Afterwards it may name another socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(pub u32);
@@ -132,6 +132,14 @@ pub enum Ask {
         socket: SocketId,
         /// The visitor.
         visitor: Visitor,
+    },
+    /// Take the socket off the task as it is, with all that was not read, and give it to the task of [`Handover::peer`], which calls
+    /// [`Peer::adopt`](crate::server::Peer::adopt); close it if there is no such task. The id ends. Only servers ask this.
+    HandOver {
+        /// The carrier's socket.
+        socket: SocketId,
+        /// The carrier.
+        handover: Box<Handover>,
     },
     /// Something a person may want to read, or a log keep.
     Notice(Notice),

@@ -69,6 +69,20 @@ pub enum Notice {
         /// Why, in words.
         reason: String,
     },
+    /// Server: a session lost its carrier, and waits for its client to come back.
+    SessionDetached {
+        /// Whose it is.
+        who: Who,
+        /// How the carrier was lost, in words.
+        reason: String,
+        /// How long it waits.
+        window: Duration,
+    },
+    /// Server: a client came back on a new carrier, and its session goes on.
+    SessionResumed {
+        /// Who it is.
+        who: Who,
+    },
     /// Server: a new instance of the same client took over from a session that did not answer.
     SessionReplaced {
         /// Whose session was replaced.
@@ -191,6 +205,18 @@ pub enum Notice {
         /// When the next attempt begins; `None` if none is needed.
         retry_in: Option<Duration>,
     },
+    /// Client: the carrier was lost; the session goes on when a new one is there.
+    Interrupted {
+        /// How the carrier was lost, in words.
+        reason: String,
+        /// How long the server keeps the session.
+        window: Duration,
+    },
+    /// Client: the session goes on on a new carrier; no connection through it was lost.
+    Resumed {
+        /// How long it was without one; `None` if the new one came first.
+        after: Option<Duration>,
+    },
     /// Client: the server will go away; a new session is made beside the old one, whose streams run on.
     ServerGoingAway {
         /// The server's wish for how long to wait.
@@ -215,6 +241,10 @@ impl Notice {
             | Self::SessionOpened { .. }
             | Self::SessionEnded { .. }
             | Self::SessionReplaced { .. }
+            | Self::SessionDetached { .. }
+            | Self::SessionResumed { .. }
+            | Self::Interrupted { .. }
+            | Self::Resumed { .. }
             | Self::PortOpened { .. }
             | Self::PortClosed { .. }
             | Self::Connected { .. }

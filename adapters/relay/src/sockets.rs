@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use crate::io::{Ask, SocketId};
-use crate::server::Visitor;
+use crate::server::{Handover, Visitor};
 
 /// The sockets of one machine, each with the role that it plays there.
 pub(crate) struct Sockets<R> {
@@ -94,6 +94,15 @@ impl<R> Sockets<R> {
         self.end(id, ask);
     }
 
+    /// Gives a carrier's socket to another peer.
+    pub(crate) fn hand_over(&mut self, id: SocketId, handover: Box<Handover>) {
+        let ask = Ask::HandOver {
+            socket: id,
+            handover,
+        };
+        self.end(id, ask);
+    }
+
     fn end(&mut self, id: SocketId, ask: Ask) {
         let Some(slot) = self.slots.get_mut(id.index()) else {
             return;
@@ -107,7 +116,10 @@ impl<R> Sockets<R> {
     pub(crate) fn poll_ask(&mut self) -> Option<Ask> {
         while let Some(ask) = self.asks.pop_front() {
             match ask {
-                Ask::Close(id) | Ask::Abort(id) | Ask::HandOn { socket: id, .. } => {
+                Ask::Close(id)
+                | Ask::Abort(id)
+                | Ask::HandOn { socket: id, .. }
+                | Ask::HandOver { socket: id, .. } => {
                     self.slots.try_remove(id.index());
                 }
                 Ask::Connect { socket, .. } if self.role(socket).is_none() => continue,

@@ -37,6 +37,8 @@ struct Local {
     finished: bool,
     /// The local socket was sent our FIN.
     shut: bool,
+    /// Nothing is read from the socket until the other end of the tunnel has given a sign of life.
+    held: bool,
     /// Whose the socket is, for as long as nothing was read from it or written to it: until then it may begin again elsewhere.
     visitor: Option<Visitor>,
 }
@@ -101,6 +103,35 @@ impl Streams {
         self.tally.add(Count::StreamsTotal, 1);
     }
 
+    /// Reads nothing from a stream's local socket until [`release_held`](Self::release_held).
+    pub(crate) fn hold(&mut self, id: StreamId) {
+        if let Some(local) = self.by_id.get_mut(&id) {
+            local.held = true;
+        }
+    }
+
+    /// Streams whose local socket is not read yet.
+    pub(crate) fn held(&self) -> impl Iterator<Item = StreamId> + '_ {
+        let held = self.by_id.iter().filter(|(_, local)| local.held);
+        held.map(|(id, _)| *id)
+    }
+
+    /// Sockets of which nothing was read yet are read from now on.
+    pub(crate) fn release_held<R>(
+        &mut self,
+        ids: impl Iterator<Item = StreamId>,
+        sockets: &mut Sockets<R>,
+    ) {
+        for id in ids {
+            if let Some(local) = self.by_id.get_mut(&id)
+                && std::mem::take(&mut local.held)
+                && let Some(socket) = local.socket
+            {
+                sockets.want_read(socket);
+            }
+        }
+    }
+
     /// The stream's local socket, if it has one.
     pub(crate) fn socket(&self, id: StreamId) -> Option<SocketId> {
         self.by_id.get(&id)?.socket
@@ -125,7 +156,7 @@ impl Streams {
     /// How much may be read from the stream's local socket now.
     pub(crate) fn read_limit(&self, id: StreamId, session: &Session) -> usize {
         match self.by_id.get(&id) {
-            Some(local) if local.left_over.is_empty() && !local.eof => {
+            Some(local) if local.left_over.is_empty() && !local.eof && !local.held => {
                 session.write_space(id).min(READ_MAX)
             }
             _ => 0,
@@ -358,10 +389,16 @@ impl Streams {
         true
     }
 
-    /// The session has ended: visitors that have noticed nothing of it begin again elsewhere. To be followed by
-    /// [`abort_all`](Self::abort_all).
-    pub(crate) fn hand_on_all<R>(&mut self, session: &mut Session, sockets: &mut Sockets<R>) {
-        let ids: Vec<StreamId> = self.by_id.keys().copied().collect();
+    /// Visitors that have noticed nothing of the session, and for whom there is `elsewhere`, begin again there.
+    pub(crate) fn hand_on_all<R>(
+        &mut self,
+        elsewhere: impl Fn(&Visitor) -> bool,
+        session: &mut Session,
+        sockets: &mut Sockets<R>,
+    ) {
+        let goes = |local: &Local| local.visitor.as_ref().is_some_and(&elsewhere);
+        let locals = self.by_id.iter().filter(|(_, local)| goes(local));
+        let ids: Vec<StreamId> = locals.map(|(id, _)| *id).collect();
         for id in ids {
             self.hand_on(id, Code::SESSION_LOST, session, sockets);
         }

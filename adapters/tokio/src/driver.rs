@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use adit_core::Instant;
-use adit_relay::server::Visitor;
+use adit_relay::server::{Handover, Visitor};
 use adit_relay::{Ask, Machine, Purpose, SocketId, Told};
 use bytes::BytesMut;
 use slab::Slab;
@@ -75,6 +75,7 @@ pub(crate) struct Driver<M> {
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Option<Instant>,
     handed_on: Vec<(TcpStream, Visitor)>,
+    handed_over: Vec<(TcpStream, Handover)>,
 }
 
 struct Query {
@@ -97,6 +98,7 @@ impl<M: Machine> Driver<M> {
             timer: None,
             timer_at: None,
             handed_on: Vec::new(),
+            handed_over: Vec::new(),
         }
     }
 
@@ -114,6 +116,11 @@ impl<M: Machine> Driver<M> {
     /// Visitors that the machine gave away since this was last called ([`Ask::HandOn`]).
     pub(crate) fn handed_on(&mut self) -> impl Iterator<Item = (TcpStream, Visitor)> {
         self.handed_on.drain(..)
+    }
+
+    /// Carriers that the machine gave away since this was last called ([`Ask::HandOver`]).
+    pub(crate) fn handed_over(&mut self) -> impl Iterator<Item = (TcpStream, Handover)> {
+        self.handed_over.drain(..)
     }
 
     /// The time for calls to the machine.
@@ -227,6 +234,11 @@ impl<M: Machine> Driver<M> {
                     let stream = self.sockets.take(socket.0);
                     self.handed_on
                         .extend(stream.map(|stream| (stream, visitor)));
+                }
+                Ask::HandOver { socket, handover } => {
+                    let stream = self.sockets.take(socket.0);
+                    self.handed_over
+                        .extend(stream.map(|stream| (stream, *handover)));
                 }
                 Ask::Notice(notice) => (self.env.report)(notice),
             }

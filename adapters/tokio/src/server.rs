@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adit_relay::Purpose;
-use adit_relay::server::{ListenerId, Peer, PeerId, Server, ServerAsk, Visitor};
+use adit_relay::server::{Handover, ListenerId, Peer, PeerId, Server, ServerAsk, Visitor};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -20,7 +20,7 @@ use crate::env::{Env, Stop, Stopping};
 use crate::inbox::Inbox;
 use crate::options;
 
-/// Visitors that wait for one peer's task. It empties its inbox at every turn, so only a burst of
+/// Visitors, and now and then a carrier, that wait for one peer's task. It empties its inbox at every turn, so only a burst of
 /// visitors fills it; those beyond go to the next session.
 const INBOX_MAX_VISITORS: usize = 1024;
 
@@ -89,14 +89,22 @@ impl Hub {
     /// Hands a visitor to whose turn it is, until somebody takes it. If nobody does, its stream is dropped, which resets it.
     fn deliver(&self, mut stream: TcpStream, mut next: Option<Visitor>) {
         while let Some(visitor) = next {
-            let waiting = Waiting { stream, visitor };
-            let refused = match self.inbox(waiting.visitor.peer()) {
-                Some(inbox) => inbox.push(waiting),
-                None => Some(waiting),
-            };
-            let Some(refused) = refused else { return };
-            stream = refused.stream;
-            next = self.server.again(refused.visitor);
+            let peer = visitor.peer();
+            match self.leave(peer, Waiting::Visitor(stream, visitor)) {
+                Some(Waiting::Visitor(refused, visitor)) => {
+                    stream = refused;
+                    next = self.server.again(visitor);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Leaves something for a peer's task. What it can't take comes back.
+    fn leave(&self, peer: PeerId, waiting: Waiting) -> Option<Waiting> {
+        match self.inbox(peer) {
+            Some(inbox) => inbox.push(waiting),
+            None => Some(waiting),
         }
     }
 
@@ -178,6 +186,13 @@ async fn run_peer(hub: Arc<Hub>, peer: Peer, stream: TcpStream, inbox: Arc<PeerI
         for (stream, visitor) in driver.handed_on() {
             hub.deliver(stream, hub.server.again(visitor));
         }
+        for (stream, handover) in driver.handed_over() {
+            // A carrier for a session that has just ended is closed: its client asks again, and is told so.
+            drop(hub.leave(
+                handover.peer(),
+                Waiting::Carrier(stream, Box::new(handover)),
+            ));
+        }
         done
     })
     .await;
@@ -192,16 +207,20 @@ struct Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         let inbox = self.hub.inboxes().remove(&self.peer);
-        for Waiting { stream, visitor } in inbox.map(|inbox| inbox.close()).unwrap_or_default() {
-            self.hub.deliver(stream, self.hub.server.again(visitor));
+        for waiting in inbox.map(|inbox| inbox.close()).unwrap_or_default() {
+            if let Waiting::Visitor(stream, visitor) = waiting {
+                self.hub.deliver(stream, self.hub.server.again(visitor));
+            }
         }
     }
 }
 
-/// A connection to the data plane that waits for a peer's task.
-struct Waiting {
-    stream: TcpStream,
-    visitor: Visitor,
+/// A connection that waits for a peer's task.
+enum Waiting {
+    /// To the data plane.
+    Visitor(TcpStream, Visitor),
+    /// To the control plane: the session's next carrier.
+    Carrier(TcpStream, Box<Handover>),
 }
 
 type PeerInbox = Inbox<Waiting>;
@@ -213,11 +232,18 @@ fn empty(inbox: &PeerInbox, driver: &mut Driver<Peer>, hub: &Hub) {
         driver.machine.handle_wake(now);
     }
     // One at a time: the lock is never held while the machine works.
-    while let Some(Waiting { stream, visitor }) = inbox.next() {
+    while let Some(waiting) = inbox.next() {
         let now = driver.now();
-        match driver.machine.visitor(now, visitor) {
-            Ok(socket) => driver.insert(socket, stream, Purpose::Local),
-            Err(visitor) => hub.deliver(stream, hub.server.again(visitor)),
+        match waiting {
+            Waiting::Visitor(stream, visitor) => match driver.machine.visitor(now, visitor) {
+                Ok(socket) => driver.insert(socket, stream, Purpose::Local),
+                Err(visitor) => hub.deliver(stream, hub.server.again(visitor)),
+            },
+            Waiting::Carrier(stream, handover) => {
+                if let Some(socket) = driver.machine.adopt(now, *handover) {
+                    driver.insert(socket, stream, Purpose::Carrier);
+                }
+            }
         }
     }
 }

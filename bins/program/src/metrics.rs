@@ -51,6 +51,16 @@ pub fn metrics(role: Role, counters: &Counters) -> String {
         counters.carriers_total,
     );
     text.gauge("adit_sessions", "Sessions open now.", counters.sessions);
+    text.gauge(
+        "adit_sessions_detached",
+        "Sessions that wait for a new connection now.",
+        counters.sessions_detached,
+    );
+    text.counter(
+        "adit_session_resumes_total",
+        "Times that a session went on on a new connection.",
+        counters.resumes_total,
+    );
     text.counter(
         "adit_sessions_opened_total",
         "Sessions established.",

@@ -19,6 +19,7 @@ pub fn core_config(
     let mut config = Config {
         streams_max: u64::from(limits.max_streams),
         session_pool: limits.window,
+        resume_window: limits.resume_window,
         ..Config::default()
     };
     change(&mut config);

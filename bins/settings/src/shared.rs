@@ -1,6 +1,7 @@
 //! What server and client settings have in common.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::SettingsError;
 use crate::flags::{Given, Logging, Origin, SessionLimitFlags};
@@ -33,6 +34,8 @@ pub struct SessionLimits {
     pub max_streams: u32,
     /// Bytes held for slow readers in each direction, at least [`MIN_SESSION_WINDOW`].
     pub window: u64,
+    /// How long a session waits for a new carrier; zero if it ends with its first.
+    pub resume_window: Duration,
 }
 
 /// The smallest session window, in bytes: less could not give every stream a useful first grant.
@@ -51,6 +54,7 @@ impl SessionLimits {
         Ok(Self {
             max_streams: flags.max_streams.get(),
             window,
+            resume_window: flags.resume_window,
         })
     }
 }

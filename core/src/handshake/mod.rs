@@ -154,10 +154,11 @@ impl AuthFailure {
         }
     }
 
-    /// Whether it is a wrong proof, which counts for a penalty.
+    /// Whether it is a wrong token, which counts for a penalty. A session that is not known does not: its key is random and can't be guessed, and a
+    /// server that was restarted meets all its clients so.
     #[must_use]
     pub const fn is_wrong_proof(self) -> bool {
-        matches!(self, Self::Token | Self::UnknownSession)
+        matches!(self, Self::Token)
     }
 }
 

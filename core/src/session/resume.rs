@@ -92,12 +92,18 @@ impl Session {
     /// a sign of life. Time to dial another carrier beside it. `None` while nothing is on its way, or there is no carrier.
     #[must_use]
     pub fn suspect_at(&self) -> Option<Instant> {
+        let rtt = self.rtt().unwrap_or_default();
+        Some(self.waiting_since()? + SUSPECT_MIN.max(rtt.saturating_mul(SUSPECT_RTTS)))
+    }
+
+    /// Since when something is on its way to the peer and there was no sign of life. `None` while nothing is on its way, or there is
+    /// no carrier.
+    #[must_use]
+    pub fn waiting_since(&self) -> Option<Instant> {
         if self.closed.is_some() || self.detached.is_some() {
             return None;
         }
-        let since = self.positions.waiting_since()?.max(self.last_received());
-        let rtt = self.rtt().unwrap_or_default();
-        Some(since + SUSPECT_MIN.max(rtt.saturating_mul(SUSPECT_RTTS)))
+        Some(self.positions.waiting_since()?.max(self.last_received()))
     }
 
     /// The carrier is gone, for a reason that the application does not know yet.

@@ -322,7 +322,7 @@ fn a_client_takes_no_welcome_whose_grants_do_not_answer_its_services() {
 #[test]
 fn a_client_takes_no_feature_that_it_did_not_offer() {
     assert!(is_malformed(welcomed(
-        |welcome| welcome.features = features::RESUMPTION
+        |welcome| welcome.features = features::OFFER
     )));
     assert!(is_malformed(welcomed(|welcome| welcome.features = 1 << 40)));
 }

@@ -54,6 +54,25 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
+    /// Whether the server has said, in answer to RESUME, that the session can't go on.
+    pub(super) const fn loses_session(&self) -> bool {
+        let Self::Handshake { error, .. } = self else {
+            return false;
+        };
+        match error {
+            HandshakeError::BindingMismatch | HandshakeError::SessionOver => true,
+            HandshakeError::Refused { code, .. } => matches!(
+                *code,
+                Code::UNKNOWN_SESSION
+                    | Code::EXPIRED
+                    | Code::GONE
+                    | Code::UNAUTHORIZED
+                    | Code::BINDING_REQUIRED
+            ),
+            _ => false,
+        }
+    }
+
     /// How long the server asked not to be tried again.
     pub(super) const fn retry_after(&self) -> Duration {
         match self {
@@ -101,6 +120,9 @@ impl fmt::Display for Advice<'_> {
                 "; the server's operator sets with --max-sessions how many clients it takes"
             }
             HandshakeError::Refused { code: Code::SHUTTING_DOWN, .. } => "; it may come back",
+            HandshakeError::Refused { code: Code::UNKNOWN_SESSION, .. } => {
+                "; a server that was restarted knows no session any more"
+            }
             HandshakeError::Refused { .. } | HandshakeError::PeerClosed(_) => "; see the server's log",
             HandshakeError::ServerProofWrong => {
                 "; something else answers in the server's place, or the token there is another: compare --url, --tunnel and \

@@ -2,6 +2,7 @@
 //!
 //! A client has one line at a time, and a second one beside it while the first runs out.
 
+mod coming_back;
 mod opening;
 
 use std::collections::HashMap;
@@ -9,13 +10,15 @@ use std::io::{ErrorKind, IoSlice};
 use std::time::Duration;
 
 use adit_core::{
-    ClientHandshake, Code, Event, Instant, Open, Session, SessionError, StreamId, Token, Transmit,
+    ClientHandshake, Code, Event, Instant, Open, Resumption, Session, SessionError, StreamId,
+    Token, Transmit,
 };
 use adit_link::CarrierEvent;
 use bytes::{Bytes, BytesMut};
 
 use super::Shared;
 use super::attempt::AttemptError;
+use super::comeback::Comeback;
 use super::reach::{Found, Reach};
 use crate::counters::Count;
 use crate::io::SocketId;
@@ -30,6 +33,8 @@ pub(super) struct Line {
     /// The carrier, once there is a connection for it.
     pub(super) wire: Option<Wire>,
     certificate_problem: Option<String>,
+    /// The line whose session this one is to bring back, and the right to it.
+    pub(super) brings_back: Option<(usize, Resumption)>,
     /// What the client has to be told.
     pub(super) news: Option<News>,
 }
@@ -69,6 +74,10 @@ pub(super) struct Relaying {
     since: Instant,
     /// No service was accepted: the session is of no use.
     useless: bool,
+    /// How it outlives its carriers, if it can.
+    pub(super) comeback: Option<Comeback>,
+    /// Why it can't go on, as the server said.
+    given_up: Option<String>,
 }
 
 impl Relaying {
@@ -93,6 +102,8 @@ pub(super) enum News {
         retry_after: Duration,
         lived: Duration,
     },
+    /// The server answered RESUME: the session that the line was to bring back can go on here.
+    Resumed,
     /// A visitor came.
     Opened { id: StreamId, open: Open },
     /// A visitor whose upstream is being dialled has gone.
@@ -100,12 +111,18 @@ pub(super) enum News {
 }
 
 impl Line {
-    /// Begins to reach the server.
-    pub(super) fn new(now: Instant, key: usize, shared: &mut Shared) -> Self {
+    /// Begins to reach the server, for a session of its own, or to bring back that of another line.
+    pub(super) fn new(
+        now: Instant,
+        key: usize,
+        brings_back: Option<(usize, Resumption)>,
+        shared: &mut Shared,
+    ) -> Self {
         Self {
             phase: Phase::Reaching(Box::new(Reach::new(now, key, shared))),
             wire: None,
             certificate_problem: None,
+            brings_back,
             news: None,
         }
     }
@@ -214,6 +231,9 @@ impl Line {
             // What the server said last counts for more than how its carrier ended.
             if !relaying.session.is_closed() {
                 relaying.session.handle_carrier_lost(now);
+                if !relaying.session.is_closed() {
+                    return self.interrupted(now, error.to_string(), shared);
+                }
                 let lived = now - relaying.since;
                 self.end_session(
                     now,
@@ -232,6 +252,12 @@ impl Line {
 
     fn end_session(&mut self, now: Instant, news: News, shared: &mut Shared) {
         shared.tally.less(Count::Sessions);
+        if let Phase::Open(relaying) = &mut self.phase
+            && let Some(comeback) = &mut relaying.comeback
+            && comeback.back(now).is_some()
+        {
+            shared.tally.less(Count::SessionsDetached);
+        }
         self.news = Some(news);
         self.over(now, shared);
     }
@@ -307,9 +333,11 @@ impl Line {
                 self.news = Some(News::GoingAway { retry_after, lived });
             }
             Event::Drained => leaving.handle_drained(now),
-            Event::Detached(error) | Event::Closed(error) => {
+            Event::Detached(error) => self.interrupted(now, why_ended(error), shared),
+            Event::Closed(error) => {
                 let lived = relaying.lived(now);
-                let reason = reason(relaying.useless, error);
+                let given_up = relaying.given_up.take();
+                let reason = given_up.unwrap_or_else(|| reason(relaying.useless, error));
                 self.end_session(now, News::Ended { reason, lived }, shared);
             }
         }
@@ -388,15 +416,14 @@ impl Line {
         let phase = match &self.phase {
             Phase::Reaching(reach) => reach.poll_timeout(),
             Phase::Greeting(handshake) => handshake.poll_timeout(),
-            Phase::Open(relaying) => {
-                let leaving = relaying.leaving.poll_timeout();
-                relaying
-                    .session
-                    .poll_timeout()
-                    .into_iter()
-                    .chain(leaving)
-                    .min()
-            }
+            Phase::Open(relaying) => [
+                relaying.session.poll_timeout(),
+                relaying.leaving.poll_timeout(),
+                relaying.comes_back_at(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
             Phase::Linking { .. } | Phase::Over(_) => None,
         };
         phase
@@ -415,7 +442,10 @@ impl Line {
                     self.fail_handshake(now, error, shared);
                 }
             }
-            Phase::Open(relaying) => relaying.session.handle_timeout(now),
+            Phase::Open(relaying) => {
+                relaying.session.handle_timeout(now);
+                relaying.doubt(now);
+            }
             _ => {}
         }
         if let Some(wire) = &mut self.wire

@@ -6,6 +6,7 @@
 //! the client ends it and asks again after the backoff.
 
 mod attempt;
+mod comeback;
 mod config;
 mod dial;
 mod line;
@@ -42,7 +43,10 @@ const LIVED: Duration = Duration::from_secs(10);
 /// more than the longest backoff.
 const GO_AWAY_WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// Lines at once: the one in use, and those that run out. Beyond it the oldest of them is ended.
+/// Attempts at once to bring one session back. Beyond it the oldest that has no connection yet makes room; where all have one, they are given their time.
+const COMEBACKS_MAX: usize = 4;
+
+/// Lines with sessions of their own at once: the one in use, and those that run out. Beyond it the oldest of them is ended.
 const LINES_MAX: usize = 4;
 
 /// A client. A [`Machine`](crate::Machine).
@@ -164,11 +168,9 @@ impl Client {
     /// Begins an attempt.
     fn begin(&mut self, now: Instant) {
         self.retry_at = None;
-        if self.order.len() >= LINES_MAX
-            && let Some(line) = self
-                .order
-                .first()
-                .and_then(|oldest| self.lines.get_mut(*oldest))
+        let own: Vec<usize> = self.lines_that(|line| line.brings_back.is_none());
+        if own.len() >= LINES_MAX
+            && let Some(line) = own.first().and_then(|oldest| self.lines.get_mut(*oldest))
         {
             // It ends within moments; the attempt waits for that.
             line.stop(now, &mut self.shared);
@@ -177,9 +179,156 @@ impl Client {
         }
         let entry = self.lines.vacant_entry();
         let key = entry.key();
-        entry.insert(Line::new(now, key, &mut self.shared));
+        entry.insert(Line::new(now, key, None, &mut self.shared));
         self.order.push(key);
         self.current = Some(key);
+    }
+
+    /// The lines of which something holds, oldest first.
+    fn lines_that(&self, holds: impl Fn(&Line) -> bool) -> Vec<usize> {
+        let lines = self.order.iter().copied();
+        lines
+            .filter(|key| self.lines.get(*key).is_some_and(&holds))
+            .collect()
+    }
+
+    /// Attempts to bring back the session of `target`, oldest first.
+    fn comebacks(&self, target: usize) -> Vec<usize> {
+        self.lines_that(|line| {
+            matches!(&line.brings_back, Some((of, _)) if *of == target)
+                && !matches!(line.phase, Phase::Over(_))
+        })
+    }
+
+    /// Does what bringing back the session of line `target` needs now. Whether that was anything.
+    fn bring_back(&mut self, now: Instant, target: usize) -> bool {
+        let Some((relaying, _)) = relaying(&mut self.lines, &mut self.shared, target) else {
+            return false;
+        };
+        let (well, rtt) = (relaying.is_well(now), relaying.session.rtt());
+        let Some(comeback) = &mut relaying.comeback else {
+            return false;
+        };
+        if well && comeback.calm() {
+            self.end_comebacks(now, target);
+            return true;
+        }
+        if let Some(resumption) = comeback.begin(now) {
+            let under_way = self.comebacks(target);
+            if under_way.len() >= COMEBACKS_MAX {
+                let reaching = |key: &&usize| self.lines.get(**key).is_some_and(Line::is_reaching);
+                let Some(&oldest) = under_way.iter().find(reaching) else {
+                    return true;
+                };
+                if let Some(line) = self.lines.get_mut(oldest) {
+                    line.stop(now, &mut self.shared);
+                }
+            }
+            let entry = self.lines.vacant_entry();
+            let key = entry.key();
+            let right = Some((target, resumption));
+            entry.insert(Line::new(now, key, right, &mut self.shared));
+            self.order.push(key);
+            return true;
+        }
+        let asks = |key: &usize| self.lines.get(*key).is_some_and(Line::wants_position);
+        let Some(attempt) = self.comebacks(target).into_iter().find(asks) else {
+            return false;
+        };
+        let Some((line, Line { phase, .. })) = self.lines.get2_mut(attempt, target) else {
+            return false;
+        };
+        let Phase::Open(relaying) = phase else {
+            return false;
+        };
+        let Some(comeback) = &mut relaying.comeback else {
+            return false;
+        };
+        if !comeback.may_state(now, attempt, rtt.unwrap_or_default()) {
+            return false;
+        }
+        let epoch = |line: &Line| line.brings_back.as_ref().map(|(_, right)| right.epoch);
+        let stated = epoch(line);
+        line.state_position(now, &mut relaying.session, &mut self.shared);
+        // Whatever was asked before is void, and so is an older right.
+        for key in self.comebacks(target) {
+            if let Some(other) = self.lines.get_mut(key).filter(|it| epoch(it) < stated) {
+                other.stop(now, &mut self.shared);
+            }
+        }
+        true
+    }
+
+    fn end_comebacks(&mut self, now: Instant, target: usize) {
+        for key in self.comebacks(target) {
+            if let Some(line) = self.lines.get_mut(key) {
+                line.stop(now, &mut self.shared);
+            }
+        }
+    }
+
+    /// The server answered RESUME on line `attempt`.
+    fn resumed(&mut self, now: Instant, attempt: usize) {
+        let right = self
+            .lines
+            .get(attempt)
+            .and_then(|line| line.brings_back.as_ref());
+        let Some(target) = right.map(|(target, _)| *target) else {
+            return;
+        };
+        let Some((line, other)) = self.lines.get2_mut(target, attempt) else {
+            return;
+        };
+        let Some(after) = line.take_over(now, target, other, &mut self.shared) else {
+            if let Some(line) = self.lines.get_mut(attempt) {
+                line.stop(now, &mut self.shared);
+            }
+            return;
+        };
+        if after.is_some() {
+            self.shared.tally.less(Count::SessionsDetached);
+        }
+        self.shared.tally.add(Count::ResumesTotal, 1);
+        self.backoff.reset();
+        self.in_vain = 0;
+        self.end_comebacks(now, target);
+        let notice = Notice::Resumed { after };
+        self.shared.sockets.ask(Ask::Notice(notice));
+    }
+
+    /// An attempt to bring back the session of `target` came to nothing.
+    fn comeback_failed(
+        &mut self,
+        now: Instant,
+        target: usize,
+        attempt: usize,
+        error: AttemptError,
+    ) {
+        let Some(line) = self.lines.get_mut(target) else {
+            return;
+        };
+        if error.loses_session() {
+            line.give_up(now, error.to_string());
+            return;
+        }
+        let Phase::Open(relaying) = &mut line.phase else {
+            return;
+        };
+        let Some(comeback) = &mut relaying.comeback else {
+            return;
+        };
+        if comeback.failed(now, attempt) {
+            let retry_in = comeback
+                .poll_timeout()
+                .map_or(Duration::ZERO, |at| at - now);
+            let server = self.shared.config.server.clone();
+            let notice = Notice::AttemptFailed {
+                server,
+                error,
+                retry_in,
+            };
+            self.shared.sockets.ask(Ask::Notice(notice));
+        }
     }
 
     /// Plans the next attempt, if the line was the one in use: when that will be.
@@ -217,6 +366,12 @@ impl Client {
                 return true;
             }
             line.pull_handshake(now);
+            if self.bring_back(now, key) {
+                return true;
+            }
+            let Some(line) = self.lines.get_mut(key) else {
+                continue;
+            };
             if line.is_done() {
                 if line.wire.is_some() {
                     self.shared.tally.less(Count::Carriers);
@@ -232,6 +387,15 @@ impl Client {
     fn handle_news(&mut self, now: Instant, line: usize, news: News) {
         match news {
             News::Failed(error) => {
+                let right = self
+                    .lines
+                    .get(line)
+                    .and_then(|line| line.brings_back.as_ref());
+                if let Some(target) = right.map(|(target, _)| *target) {
+                    self.in_vain = self.in_vain.wrapping_add(1);
+                    self.shared.tally.add(Count::AttemptsFailed, 1);
+                    return self.comeback_failed(now, target, line, error);
+                }
                 self.in_vain = self.in_vain.wrapping_add(1);
                 self.shared.tally.add(Count::AttemptsFailed, 1);
                 let at_least = error.retry_after().min(self.shared.config.reconnect_max);
@@ -245,7 +409,9 @@ impl Client {
                     self.shared.sockets.ask(Ask::Notice(notice));
                 }
             }
+            News::Resumed => self.resumed(now, line),
             News::Ended { reason, lived } => {
+                self.end_comebacks(now, line);
                 self.count_life(lived);
                 let retry_in = self.retry(now, line, Duration::ZERO);
                 self.shared

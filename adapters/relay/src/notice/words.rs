@@ -22,6 +22,25 @@ impl fmt::Display for Notice {
                 f.write_str(if *bound { ", bound to TLS" } else { "" })
             }
             Self::SessionEnded { who, reason } => write!(f, "{who} left: {reason}"),
+            Self::SessionDetached {
+                who,
+                reason,
+                window,
+            } => write!(
+                f,
+                "{who} lost its connection: {reason}; its session waits for {window:.0?}"
+            ),
+            Self::SessionResumed { who } => write!(f, "{who} came back, and its session goes on"),
+            Self::Interrupted { reason, window } => write!(
+                f,
+                "connection lost: {reason}; the session goes on if the server is reached within {window:.0?}"
+            ),
+            Self::Resumed { after: Some(after) } => {
+                write!(f, "connected again after {after:.1?}; the session goes on")
+            }
+            Self::Resumed { after: None } => {
+                f.write_str("the session goes on on a second connection: the first had gone silent")
+            }
             Self::SessionReplaced { who } => {
                 write!(
                     f,

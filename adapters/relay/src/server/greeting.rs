@@ -35,6 +35,16 @@ pub(super) struct Greeting {
     answer_at: Option<Instant>,
 }
 
+/// What a handshake has come to.
+pub(super) enum Next {
+    /// It goes on.
+    Wait,
+    /// A session.
+    Serve(Box<Serving>),
+    /// The client goes on with a session, which that peer has.
+    HandOver(PeerId),
+}
+
 /// A client that proved itself and waits for its ports.
 struct Asked {
     request: Request,
@@ -75,13 +85,13 @@ impl Greeting {
         })
     }
 
-    /// Bytes from the client; the session, if they lead to one.
+    /// Bytes from the client, and what they lead to.
     pub(super) fn handle_input(
         &mut self,
         now: Instant,
         data: Bytes,
         sockets: &mut Sockets<Role>,
-    ) -> Result<Option<Serving>, HandshakeError> {
+    ) -> Result<Next, HandshakeError> {
         self.handshake.handle_input(now, data)?;
         while let Some(event) = self.handshake.poll_event() {
             match event {
@@ -91,15 +101,28 @@ impl Greeting {
                     self.handshake.authenticate(now, verifier);
                     self.tunnel = Some(tunnel);
                 }
-                HandshakeEvent::Resume { .. } => {
-                    let handshake = &mut self.handshake;
-                    self.shared.with(|table| table.resume(now, handshake));
+                HandshakeEvent::Resume { session } => {
+                    let (id, handshake) = (self.id, &mut self.handshake);
+                    let owner = self
+                        .shared
+                        .with(|table| table.resume(now, id, session, handshake));
+                    if let Some(owner) = owner {
+                        return Ok(Next::HandOver(owner));
+                    }
                 }
                 HandshakeEvent::Failed(failure) => self.turned_away(now, failure, sockets),
-                HandshakeEvent::Admit(request) => return Ok(self.ask(now, request, sockets)),
+                HandshakeEvent::Admit(request) => {
+                    let serving = self.ask(now, request, sockets);
+                    return Ok(serving.map_or(Next::Wait, |it| Next::Serve(Box::new(it))));
+                }
             }
         }
-        Ok(None)
+        Ok(Next::Wait)
+    }
+
+    /// Where the client comes from, and its handshake.
+    pub(super) fn into_parts(self) -> (IpAddr, ServerHandshake) {
+        (self.source, self.handshake)
     }
 
     /// The client did not prove itself. The answer to a wrong proof is held back.

@@ -9,6 +9,7 @@
 
 mod config;
 mod greeting;
+mod handover;
 mod peer;
 mod penalties;
 mod ports;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use adit_core::Instant;
 
 pub use config::ServerConfig;
+pub use handover::Handover;
 pub use peer::Peer;
 pub use tunnels::{Ports, Tunnel, TunnelSource, Tunnels};
 pub use visitor::Visitor;

@@ -4,15 +4,16 @@ use std::fmt::Display;
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adit_core::{Code, HandshakeError, Instant, Session, SessionError};
 use adit_link::{Carrier, CarrierEvent};
 use bytes::{Bytes, BytesMut};
 
-use super::greeting::{Greeting, RETRY_AFTER};
+use super::greeting::{Greeting, Next, RETRY_AFTER};
 use super::serving::{Role, Serving};
 use super::table::{Pulse, Table};
-use super::{PeerId, Shared, Visitor};
+use super::{Handover, PeerId, Shared, Visitor};
 use crate::counters::Count;
 use crate::io::{Ask, Machine, SocketId, Told};
 use crate::notice::{Notice, why_ended};
@@ -20,7 +21,8 @@ use crate::sockets::Sockets;
 use crate::streams::Relayed;
 use crate::wire::Wire;
 
-/// One carrier of a server, from its first byte to its last. A [`Machine`].
+/// One carrier of a server, from its first byte to its last; and the session that began on it, which may go on on others. A
+/// [`Machine`].
 pub struct Peer {
     shared: Arc<Shared>,
     id: PeerId,
@@ -31,7 +33,8 @@ pub struct Peer {
     /// Something happened since the carrier was last offered a turn to write.
     stirred: bool,
     sockets: Sockets<Role>,
-    wire: Wire,
+    /// The carrier. None after it was handed over.
+    wire: Option<Wire>,
     phase: Phase,
     /// Dropped without a session by then, whatever happens.
     deadline: Option<Instant>,
@@ -72,7 +75,7 @@ impl Peer {
             spoke: false,
             stirred: true,
             sockets,
-            wire: Wire::new(Carrier::server(setup, from, seed, now), socket),
+            wire: Some(Wire::new(Carrier::server(setup, from, seed, now), socket)),
             phase: Phase::Linking,
             deadline: Some(now + shared.config.core.handshake_timeout),
             shared,
@@ -95,12 +98,12 @@ impl Peer {
         if mail.displaced && !matches!(self.phase, Phase::Open(_)) {
             self.sockets
                 .ask(Ask::Notice(Notice::Displaced { source: self.from }));
-            self.wire.cut(&mut self.sockets);
+            self.cut();
             return self.over();
         }
         if let Phase::Greeting(greeting) = &mut self.phase {
             let serving = greeting.handle_listening(now, mail.ports, &mut self.sockets);
-            self.serve(serving);
+            self.serve(serving.map(Box::new));
         }
         if let Some(until) = mail.drain {
             self.drain(now, until);
@@ -110,6 +113,132 @@ impl Peer {
         {
             serving.challenge(now);
         }
+        if mail.given_up
+            && let Phase::Open(serving) = &mut self.phase
+            && !serving.session.is_attached()
+        {
+            serving.session.close(now, Code::BUSY);
+        }
+    }
+
+    /// Takes a carrier that another peer handed over, to go on with the session; names its socket. `None`: close the connection,
+    /// because the session has ended meanwhile, or a later carrier was quicker.
+    pub fn adopt(&mut self, now: Instant, handover: Handover) -> Option<SocketId> {
+        self.stirred = true;
+        let Phase::Open(serving) = &mut self.phase else {
+            return None;
+        };
+        let Handover {
+            carrier,
+            mut handshake,
+            from,
+            source,
+            ..
+        } = handover;
+        if let Err(failure) = handshake.attach(now, &mut serving.session) {
+            let tunnel = Some(serving.who.tunnel.clone());
+            self.sockets.ask(Ask::Notice(Notice::AuthFailed {
+                source,
+                tunnel,
+                failure,
+                delay: Duration::ZERO,
+            }));
+            return None;
+        }
+        serving.resumed(source, &mut self.sockets);
+        let who = serving.who.clone();
+        self.cut();
+        let Some(socket) = self.sockets.open(Role::Carrier) else {
+            self.lose_carrier(now, "no socket is left");
+            return None;
+        };
+        self.from = from;
+        self.wire = Some(Wire::new(carrier, socket));
+        self.sockets.want_read(socket);
+        self.shared.with(|table| table.resumed(now, self.id));
+        self.sockets
+            .ask(Ask::Notice(Notice::SessionResumed { who }));
+        self.read_payload(now);
+        Some(socket)
+    }
+
+    /// Visitors that need not wait for this session go to others.
+    fn send_on(&mut self) {
+        if let Phase::Open(serving) = &mut self.phase {
+            let (shared, id) = (&self.shared, self.id);
+            let others = |listener| shared.with(|table| table.others_answer(listener, id));
+            serving.send_on(others, &mut self.sockets);
+        }
+    }
+
+    /// Gives the carrier to the peer whose session it brings back.
+    fn hand_over(&mut self, owner: PeerId) {
+        match std::mem::replace(&mut self.phase, Phase::Over(None)) {
+            Phase::Greeting(greeting) => {
+                if let Some(Wire {
+                    carrier, socket, ..
+                }) = self.wire.take()
+                {
+                    let (source, handshake) = greeting.into_parts();
+                    let handover = Handover {
+                        peer: owner,
+                        carrier,
+                        handshake,
+                        from: self.from,
+                        source,
+                    };
+                    self.sockets.hand_over(socket, Box::new(handover));
+                }
+                self.deadline = None;
+                self.shared.with(|table| table.gone(self.id, None));
+            }
+            other => self.phase = other,
+        }
+    }
+
+    /// Ends the carrier at once.
+    fn cut(&mut self) {
+        if let Some(wire) = &mut self.wire {
+            wire.cut(&mut self.sockets);
+        }
+    }
+
+    /// Ends the carrier after everything queued has gone out.
+    fn finish(&mut self, now: Instant) {
+        if let Some(wire) = &mut self.wire {
+            wire.finish(now);
+        }
+    }
+
+    /// The carrier was lost, and the session goes on without one, or ends.
+    fn lose_carrier(&mut self, now: Instant, reason: &str) {
+        let Phase::Open(serving) = &mut self.phase else {
+            return;
+        };
+        serving.session.handle_carrier_lost(now);
+        let who = serving.who.clone();
+        let reason = reason.to_owned();
+        if std::mem::replace(&mut serving.away, true) {
+            return;
+        }
+        if serving.session.is_closed() {
+            self.sockets
+                .ask(Ask::Notice(Notice::SessionEnded { who, reason }));
+            self.finish(now);
+            return self.over();
+        }
+        let bytes = serving.session.memory();
+        let window = serving.session.resume_window().unwrap_or_default();
+        serving.detached();
+        self.shared
+            .with(|table| table.detached(now, self.id, bytes));
+        self.send_on();
+        self.sockets.ask(Ask::Notice(Notice::SessionDetached {
+            who,
+            reason,
+            window,
+        }));
+        self.finish(now);
     }
 
     /// Takes a visitor: opens a stream for it, and names its socket.
@@ -128,7 +257,7 @@ impl Peer {
     fn drain(&mut self, now: Instant, until: Instant) {
         match &mut self.phase {
             Phase::Linking => {
-                self.wire.finish(now);
+                self.finish(now);
                 self.over();
             }
             Phase::Greeting(greeting) => {
@@ -175,41 +304,40 @@ impl Peer {
                 self.sockets.ask(Ask::Notice(notice));
                 self.pull_into_carrier(now);
             }
-            Phase::Open(serving) => {
-                let who = serving.who.clone();
-                serving.session.handle_carrier_lost(now);
-                self.sockets
-                    .ask(Ask::Notice(Notice::SessionEnded { who, reason }));
+            Phase::Open(serving) if serving.session.is_attached() => {
+                return self.lose_carrier(now, &reason);
             }
+            // It has been without for a while: this is how the old one ends.
+            Phase::Open(_) => return self.finish(now),
             Phase::Over(_) => {}
         }
-        self.wire.finish(now);
+        self.finish(now);
         self.over();
     }
 
     /// Moves frames of the handshake into the carrier's output, where there is always room for them.
     fn pull_into_carrier(&mut self, now: Instant) {
-        let Phase::Greeting(greeting) = &mut self.phase else {
+        let (Phase::Greeting(greeting), Some(wire)) = (&mut self.phase, &mut self.wire) else {
             return;
         };
-        let (carrier, handshake) = (&mut self.wire.carrier, &mut greeting.handshake);
+        let (carrier, handshake) = (&mut wire.carrier, &mut greeting.handshake);
         while carrier.send_space() > 0
             && carrier.send(|limit| handshake.poll_transmit(now, limit)) > 0
         {}
         if handshake.is_finished() {
-            self.wire.finish(now);
+            self.finish(now);
             self.over();
         }
     }
 
     /// Takes what the carrier has brought.
     fn handle_carrier(&mut self, now: Instant) {
-        while let Some(event) = self.wire.carrier.poll_event() {
+        while let Some(event) = self.wire.as_mut().and_then(|it| it.carrier.poll_event()) {
             match event {
                 CarrierEvent::Ready(ready) => self.greet(now, &ready),
                 CarrierEvent::Answered { .. } => {
                     self.pulse.tally.add(Count::PlainAnswers, 1);
-                    self.wire.finish(now);
+                    self.finish(now);
                     self.over();
                 }
                 CarrierEvent::PeerClosed(closed) => {
@@ -222,20 +350,22 @@ impl Peer {
     }
 
     fn read_payload(&mut self, now: Instant) {
-        while let Some(data) = self.wire.carrier.poll_payload() {
-            self.handle_payload(now, data);
+        while let Some(wire) = &mut self.wire
+            && let Some(data) = wire.carrier.poll_payload()
+        {
+            let slab = wire.carrier.payload_slab();
+            self.handle_payload(now, data, slab);
         }
     }
 
-    fn handle_payload(&mut self, now: Instant, data: Bytes) {
+    fn handle_payload(&mut self, now: Instant, data: Bytes, slab: usize) {
         match &mut self.phase {
-            Phase::Open(serving) => {
-                let slab = self.wire.carrier.payload_slab();
-                serving.session.handle_input(now, data, slab);
-            }
+            Phase::Open(serving) => serving.session.handle_input(now, data, slab),
             Phase::Greeting(greeting) => {
                 match greeting.handle_input(now, data, &mut self.sockets) {
-                    Ok(serving) => self.serve(serving),
+                    Ok(Next::Wait) => {}
+                    Ok(Next::Serve(serving)) => self.serve(Some(serving)),
+                    Ok(Next::HandOver(owner)) => self.hand_over(owner),
                     Err(error) => self.fail(now, &error),
                 }
             }
@@ -262,10 +392,10 @@ impl Peer {
     }
 
     /// Follows a client that was let in.
-    fn serve(&mut self, serving: Option<Serving>) {
+    fn serve(&mut self, serving: Option<Box<Serving>>) {
         if let Some(serving) = serving {
             self.deadline = None;
-            self.phase = Phase::Open(Box::new(serving));
+            self.phase = Phase::Open(serving);
         }
     }
 
@@ -281,6 +411,10 @@ impl Peer {
         if serving.leaves_ports() {
             self.shared.with(|table| table.leave_ports(self.id));
         }
+        if let Some(error) = serving.lost.take() {
+            self.lose_carrier(now, &why_ended(error));
+            return true;
+        }
         if let Some(error) = serving.ended {
             let who = serving.who.clone();
             let notice = match error {
@@ -291,7 +425,7 @@ impl Peer {
                 },
             };
             self.sockets.ask(Ask::Notice(notice));
-            self.wire.finish(now);
+            self.finish(now);
             self.over();
         }
         true
@@ -325,8 +459,10 @@ impl Machine for Peer {
         self.pull_into_carrier(now);
         let stirred = std::mem::take(&mut self.stirred);
         let open = matches!(self.phase, Phase::Open(_));
-        if self.wire.wants_write(open && stirred) {
-            self.sockets.want_write(self.wire.socket);
+        if let Some(wire) = &self.wire
+            && wire.wants_write(open && stirred)
+        {
+            self.sockets.want_write(wire.socket);
         }
         self.sockets.poll_ask()
     }
@@ -336,7 +472,7 @@ impl Machine for Peer {
 
     fn read_limit(&self, socket: SocketId) -> usize {
         match (self.sockets.role(socket), &self.phase) {
-            (Some(Role::Carrier), _) => self.wire.carrier.read_limit(),
+            (Some(Role::Carrier), _) => self.wire.as_ref().map_or(0, |it| it.carrier.read_limit()),
             (Some(&Role::Visitor { stream, .. }), Phase::Open(serving)) => {
                 serving.streams.read_limit(stream, &serving.session)
             }
@@ -349,7 +485,9 @@ impl Machine for Peer {
         if let Some(relayed) = self.relayed(socket) {
             return relayed.received(data);
         }
-        if !matches!(self.sockets.role(socket), Some(Role::Carrier)) || !self.wire.is_open() {
+        if !matches!(self.sockets.role(socket), Some(Role::Carrier))
+            || !self.wire.as_ref().is_some_and(Wire::is_open)
+        {
             return;
         }
         if !self.spoke {
@@ -359,10 +497,11 @@ impl Machine for Peer {
         // A TLS record may take longer than a silence may last.
         match &mut self.phase {
             Phase::Greeting(greeting) if !data.is_empty() => greeting.handshake.handle_alive(now),
-            Phase::Open(serving) if !data.is_empty() => serving.heard(now),
+            Phase::Open(serving) if !data.is_empty() => serving.heard(now, &mut self.sockets),
             _ => {}
         }
-        let result = self.wire.carrier.handle_input(now, data);
+        let wire = self.wire.as_mut();
+        let result = wire.map_or(Ok(()), |it| it.carrier.handle_input(now, data));
         self.handle_carrier(now);
         if let Err(error) = result {
             self.fail(now, &error);
@@ -374,10 +513,12 @@ impl Machine for Peer {
         if let Some(relayed) = self.relayed(socket) {
             return relayed.received_eof();
         }
-        if matches!(self.sockets.role(socket), Some(Role::Carrier)) {
-            self.wire.handle_eof(&mut self.sockets);
-            if self.wire.is_open() {
-                self.wire.carrier.handle_eof(now);
+        if matches!(self.sockets.role(socket), Some(Role::Carrier))
+            && let Some(wire) = &mut self.wire
+        {
+            wire.handle_eof(&mut self.sockets);
+            if wire.is_open() {
+                wire.carrier.handle_eof(now);
                 self.handle_carrier(now);
             }
         }
@@ -395,7 +536,10 @@ impl Machine for Peer {
             Phase::Over(Some(session)) => session.poll_transmit(now, limit),
             Phase::Linking | Phase::Over(None) => None,
         };
-        self.wire.gather(now, &mut self.sockets, pull, out)
+        match &mut self.wire {
+            Some(wire) => wire.gather(now, &mut self.sockets, pull, out),
+            None => 0,
+        }
     }
 
     fn written(&mut self, now: Instant, socket: SocketId, n: usize) {
@@ -403,8 +547,10 @@ impl Machine for Peer {
         if let Some(relayed) = self.relayed(socket) {
             return relayed.written(now, n);
         }
-        if matches!(self.sockets.role(socket), Some(Role::Carrier)) {
-            self.wire.carrier.written(n);
+        if matches!(self.sockets.role(socket), Some(Role::Carrier))
+            && let Some(wire) = &mut self.wire
+        {
+            wire.carrier.written(n);
         }
     }
 
@@ -415,7 +561,7 @@ impl Machine for Peer {
         }
         if matches!(self.sockets.role(socket), Some(Role::Carrier)) {
             self.fail(now, &error);
-            self.wire.cut(&mut self.sockets);
+            self.cut();
         }
     }
 
@@ -425,10 +571,8 @@ impl Machine for Peer {
             Phase::Open(serving) => serving.poll_timeout(),
             Phase::Linking | Phase::Over(_) => None,
         };
-        [phase, self.deadline, self.wire.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let wire = self.wire.as_ref().and_then(Wire::poll_timeout);
+        [phase, self.deadline, wire].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -441,10 +585,17 @@ impl Machine for Peer {
                     self.deadline = self.deadline.max(Some(at + RETRY_AFTER));
                 }
             }
-            Phase::Open(serving) => serving.handle_timeout(now),
+            Phase::Open(serving) => {
+                serving.handle_timeout(now);
+                if serving.became_suspect() {
+                    self.send_on();
+                }
+            }
             Phase::Linking | Phase::Over(_) => {}
         }
-        if let Err(error) = self.wire.handle_timeout(now, &mut self.sockets) {
+        if let Some(wire) = &mut self.wire
+            && let Err(error) = wire.handle_timeout(now, &mut self.sockets)
+        {
             self.fail(now, &error);
         }
         if self.deadline.is_some_and(|deadline| now >= deadline) {
@@ -453,7 +604,8 @@ impl Machine for Peer {
     }
 
     fn is_done(&self) -> bool {
-        self.wire.is_ended() && self.sockets.is_done()
+        let over = matches!(self.phase, Phase::Over(_));
+        over && self.wire.as_ref().is_none_or(Wire::is_ended) && self.sockets.is_done()
     }
 }
 

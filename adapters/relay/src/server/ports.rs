@@ -225,6 +225,13 @@ impl PortTable {
         self.ports.get(&listener).map(|port| &port.tunnel)
     }
 
+    /// Who serves a port, or will when it is open.
+    pub(super) fn members(&self, listener: ListenerId) -> impl Iterator<Item = PeerId> + '_ {
+        let port = self.ports.get(&listener);
+        port.into_iter()
+            .flat_map(|port| port.members.iter().copied())
+    }
+
     /// A session no longer serves a port. The address, if its listener is to be closed now.
     pub(super) fn leave(
         &mut self,

@@ -1,6 +1,6 @@
 //! A session of the server on its carrier: visitors become streams, silence is noticed, and the end comes in order.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,6 +28,13 @@ pub(super) enum Role {
 /// The least time that a session gets to answer a ping before it counts as silent.
 const ANSWER_MIN: Duration = Duration::from_secs(1);
 
+/// A client that was heard within this is there. A visitor of another is not read before it has given a sign of life, where others serve the same port.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Visitors that may wait for a session that has no carrier. None of them is read, so they cost little, but each is a connection that
+/// nobody answers.
+const HELD_MAX: usize = 256;
+
 /// A session, and what is relayed through it.
 pub(super) struct Serving {
     pub(super) session: Session,
@@ -42,6 +49,16 @@ pub(super) struct Serving {
     /// The server drains: the session ends then, whatever still runs.
     drained_at: Option<Instant>,
     leaves_ports: bool,
+    /// Visitors that are not read until the client gives a sign of life, so that they can go elsewhere if it does not.
+    unconfirmed: Vec<StreamId>,
+    /// The session has become suspect, and visitors were not sent on yet.
+    suspect: bool,
+    /// Visitors that came since the carrier was lost.
+    held: usize,
+    /// It is without a carrier, and everybody knows.
+    pub(super) away: bool,
+    /// The carrier was lost, and why.
+    pub(super) lost: Option<SessionError>,
     /// The session ended, and why.
     pub(super) ended: Option<SessionError>,
 }
@@ -66,6 +83,11 @@ impl Serving {
             leaving: Leaving::default(),
             drained_at: None,
             leaves_ports: false,
+            unconfirmed: Vec::new(),
+            suspect: false,
+            held: 0,
+            away: false,
+            lost: None,
             ended: None,
         }
     }
@@ -83,6 +105,9 @@ impl Serving {
         let Some((_, service)) = service else {
             return Err(visitor.refused(Code::UNKNOWN_SERVICE));
         };
+        if !self.session.is_attached() && self.held >= HELD_MAX {
+            return Err(visitor.refused(Code::BUSY));
+        }
         let open = Open {
             kind: ServiceKind::Tcp,
             service: *service,
@@ -98,21 +123,51 @@ impl Serving {
             self.session.release(stream);
             return Err(visitor.refused(Code::BUSY));
         };
+        self.held += usize::from(!self.session.is_attached());
+        let others = visitor.0.others;
         self.streams.insert(stream, Some(socket), Some(visitor));
-        sockets.want_read(socket);
+        if others && now > self.session.last_received() + FRESH {
+            self.streams.hold(stream);
+            self.unconfirmed.push(stream);
+            self.session.ping(now);
+        } else {
+            sockets.want_read(socket);
+        }
         Ok(socket)
     }
 
     /// The session has ended: visitors that have noticed nothing of it go elsewhere, the others are reset.
     pub(super) fn end_streams(&mut self, sockets: &mut Sockets<Role>) {
-        self.streams.hand_on_all(&mut self.session, sockets);
+        self.streams
+            .hand_on_all(|_| true, &mut self.session, sockets);
         self.streams.abort_all(sockets);
     }
 
+    /// The session is without a carrier, or suspect: visitors that have noticed nothing of it, and whose port others serve, go there.
+    pub(super) fn send_on(
+        &mut self,
+        others: impl Fn(ListenerId) -> bool,
+        sockets: &mut Sockets<Role>,
+    ) {
+        self.unconfirmed.clear();
+        let elsewhere = |visitor: &Visitor| others(visitor.0.listener);
+        self.streams
+            .hand_on_all(elsewhere, &mut self.session, sockets);
+        let ids: Vec<StreamId> = self.streams.held().collect();
+        self.streams.release_held(ids.into_iter(), sockets);
+    }
+
+    /// Whether the session has become suspect since this was last asked.
+    pub(super) const fn became_suspect(&mut self) -> bool {
+        std::mem::replace(&mut self.suspect, false)
+    }
+
     /// Bytes came on the carrier: whoever doubted that the client is there knows now.
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(super) fn heard(&mut self, now: Instant, sockets: &mut Sockets<Role>) {
         self.session.handle_alive(now);
         self.challenged_until = None;
+        self.streams
+            .release_held(self.unconfirmed.drain(..), sockets);
         if !self.answers() {
             self.pulse.answers.store(true, Ordering::Relaxed);
         }
@@ -128,14 +183,37 @@ impl Serving {
         ANSWER_MIN.max(rtt.saturating_mul(3))
     }
 
-    /// The same client has made another session: is it still at the end of this one?
+    /// The session has no carrier: visitors go elsewhere, if they can.
+    pub(super) fn detached(&mut self) {
+        self.held = 0;
+        self.pulse.answers.store(false, Ordering::Relaxed);
+    }
+
+    /// The session went on on a carrier from `source`.
+    pub(super) fn resumed(&mut self, source: IpAddr, sockets: &mut Sockets<Role>) {
+        self.who.source = source;
+        self.held = 0;
+        self.away = false;
+        self.streams
+            .release_held(self.unconfirmed.drain(..), sockets);
+        self.challenged_until = None;
+        self.pulse.answers.store(true, Ordering::Relaxed);
+    }
+
+    /// The same client has made another session: is it still at the end of this one? Without a carrier it is not.
     pub(super) fn challenge(&mut self, now: Instant) {
+        if !self.session.is_attached() {
+            return self.session.close(now, Code::REPLACED);
+        }
         self.session.ping(now);
         self.challenged_until.get_or_insert(now + self.patience());
     }
 
-    /// No new streams; the end at the latest at `until`.
+    /// No new streams; the end at the latest at `until`. Without a carrier at once: no new one is accepted any more.
     pub(super) fn drain(&mut self, now: Instant, until: Instant, retry_after: Duration) {
+        if !self.session.is_attached() {
+            return self.session.close(now, Code::SHUTDOWN);
+        }
         if self.drained_at.is_none() {
             self.leaving
                 .begin(now, Code::SHUTDOWN, retry_after, &mut self.session);
@@ -171,7 +249,8 @@ impl Serving {
                 self.leaves_ports = true;
             }
             Event::Drained => self.leaving.handle_drained(now),
-            Event::Detached(error) | Event::Closed(error) => self.ended = Some(error),
+            Event::Detached(error) => self.lost = Some(error),
+            Event::Closed(error) => self.ended = Some(error),
         }
     }
 
@@ -198,10 +277,14 @@ impl Serving {
         }
     }
 
-    /// When nothing has arrived for so long, visitors had better go to another session.
+    /// When nothing has arrived for so long, visitors had better go to another session: not even an answer to what is on its way.
     fn silent_at(&self) -> Option<Instant> {
-        let wait = self.config.ping_after + self.patience();
-        self.answers().then(|| self.session.last_received() + wait)
+        if !self.answers() {
+            return None;
+        }
+        let asked = self.session.last_received() + self.config.ping_after;
+        let waiting = self.session.waiting_since().unwrap_or(asked);
+        Some(waiting.min(asked) + self.patience())
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -221,6 +304,7 @@ impl Serving {
         self.session.handle_timeout(now);
         if self.silent_at().is_some_and(|at| now >= at) {
             self.pulse.answers.store(false, Ordering::Relaxed);
+            self.suspect = true;
         }
         if self
             .challenged_until

@@ -39,6 +39,8 @@ pub(super) struct Mail {
     pub(super) displaced: bool,
     /// The same client has made another session: prove that this one answers, or end.
     pub(super) challenged: bool,
+    /// Too many sessions are without a carrier, and this one is given up.
+    pub(super) given_up: bool,
     /// The server drains, and ends everything at that time.
     pub(super) drain: Option<Instant>,
     /// Results of the listens that this peer waits for: at most one for each service that it asked for.
@@ -51,6 +53,8 @@ struct Entry {
     /// A wake-up is queued, or was polled and the mail not fetched yet.
     woken: bool,
     stage: Stage,
+    /// Its session has no carrier.
+    detached: bool,
     listeners: Vec<ListenerId>,
 }
 
@@ -78,6 +82,8 @@ pub(super) struct Table {
     next_peer: u64,
     waiting: Waiting,
     clients: HashMap<(TunnelName, ClientId), Vec<PeerId>>,
+    /// Who has which session.
+    owners: HashMap<SessionId, PeerId>,
     ports: PortTable,
     penalties: Penalties,
     pub(super) asks: VecDeque<ServerAsk>,
@@ -106,6 +112,7 @@ impl Table {
             next_peer: 0,
             waiting: Waiting::new(config.core.handshakes_max),
             clients: HashMap::new(),
+            owners: HashMap::new(),
             ports: PortTable::new(config.data_addr, config.ports_max),
             penalties: Penalties::new(config.core.dead_after),
             asks: VecDeque::new(),
@@ -143,6 +150,7 @@ impl Table {
             mail: Mail::default(),
             woken: false,
             stage: Stage::Waiting,
+            detached: false,
             listeners: Vec::new(),
         };
         self.peers.insert(peer, entry);
@@ -164,8 +172,56 @@ impl Table {
         self.endpoint.accept(now, facts)
     }
 
-    pub(super) fn resume(&mut self, now: Instant, handshake: &mut ServerHandshake) {
-        let _ = self.endpoint.find(now, handshake, None);
+    /// A client wants to go on with a session: which peer has it, if the client has the right to it.
+    pub(super) fn resume(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        session: SessionId,
+        handshake: &mut ServerHandshake,
+    ) -> Option<PeerId> {
+        let record = self.endpoint.session(session);
+        let tunnel = record.and_then(|record| self.tunnels.find(&record.tunnel));
+        let verifier = tunnel.as_ref().map(|tunnel| &tunnel.verifier);
+        let found = self.endpoint.find(now, handshake, verifier)?;
+        self.waiting.remove(peer);
+        self.owners.get(&found).copied()
+    }
+
+    /// The peer's session is without a carrier, and holds `bytes` of memory. Others that have been without for longest make room.
+    pub(super) fn detached(&mut self, now: Instant, peer: PeerId, bytes: usize) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Stage::Open { session, .. } = entry.stage else {
+            return;
+        };
+        if !std::mem::replace(&mut entry.detached, true) {
+            entry.pulse.tally.less(Count::Carriers);
+            entry.pulse.tally.add(Count::SessionsDetached, 1);
+        }
+        for given_up in self.endpoint.detached(now, session, bytes) {
+            if let Some(&owner) = self.owners.get(&given_up) {
+                self.post(owner, |mail| mail.given_up = true);
+            }
+        }
+    }
+
+    /// The peer's session went on on a new carrier.
+    pub(super) fn resumed(&mut self, now: Instant, peer: PeerId) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let tally = &entry.pulse.tally;
+        tally.add(Count::CarriersTotal, 1);
+        tally.add(Count::ResumesTotal, 1);
+        if std::mem::take(&mut entry.detached) {
+            tally.add(Count::Carriers, 1);
+            tally.less(Count::SessionsDetached);
+        }
+        if let Stage::Open { session, .. } = entry.stage {
+            self.endpoint.attached(now, session);
+        }
     }
 
     pub(super) fn find(&self, tunnel: &TunnelName) -> Option<Arc<Tunnel>> {
@@ -250,6 +306,7 @@ impl Table {
         for other in challenged {
             self.post(other, |mail| mail.challenged = true);
         }
+        self.owners.insert(established.id, peer);
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.stage = Stage::Open {
                 tunnel: request.tunnel.clone(),
@@ -286,7 +343,11 @@ impl Table {
             return;
         };
         let tally = &entry.pulse.tally;
-        tally.less(Count::Carriers);
+        tally.less(if entry.detached {
+            Count::SessionsDetached
+        } else {
+            Count::Carriers
+        });
         match entry.stage {
             Stage::Waiting => self.waiting.remove(peer),
             Stage::Admitted => {}
@@ -298,6 +359,7 @@ impl Table {
             } => {
                 tally.less(Count::Sessions);
                 self.endpoint.ended(session);
+                self.owners.remove(&session);
                 let key = (tunnel, client_id);
                 if let Some(peers) = self.clients.get_mut(&key) {
                     peers.retain(|other| *other != peer);
@@ -361,9 +423,24 @@ impl Table {
             at,
             tunnel,
             peer,
+            others: self.others_answer(listener, peer),
             tried,
             why: None,
         })))
+    }
+
+    /// Whether another session than that peer's serves the port, and answers as far as is known.
+    pub(super) fn others_answer(&self, listener: ListenerId, peer: PeerId) -> bool {
+        let answers = |other: PeerId| match self.peers.get(&other) {
+            Some(Entry {
+                stage: Stage::Open { .. },
+                pulse,
+                ..
+            }) => pulse.answers.load(Ordering::Relaxed),
+            _ => false,
+        };
+        let mut members = self.ports.members(listener);
+        members.any(|other| other != peer && answers(other))
     }
 
     /// Whose turn a visitor is that was not taken by the peer before.
@@ -373,6 +450,7 @@ impl Table {
         let left = way.tried.len() < TRIES_MAX;
         if let Some(peer) = left.then(|| self.turn(way.listener, &way.tried)).flatten() {
             way.peer = peer;
+            way.others = self.others_answer(way.listener, peer);
             return Some(visitor);
         }
         self.tally.add(Count::VisitorsRefused, 1);

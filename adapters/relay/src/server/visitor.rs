@@ -27,6 +27,8 @@ pub(super) struct Way {
     pub(super) tunnel: TunnelName,
     /// Whose turn it is.
     pub(super) peer: PeerId,
+    /// Whether another session that answers serves the same port.
+    pub(super) others: bool,
     /// Those before.
     pub(super) tried: BTreeSet<PeerId>,
     /// Why the last of them did not take it.

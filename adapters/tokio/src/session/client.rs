@@ -52,6 +52,7 @@ impl Client {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.config.validate()?;
+        let config = super::on_one_carrier(&self.config);
         let clock = Clock::start();
         let (mut seed, mut instance) = ([0; 32], [0; 16]);
         getrandom::fill(&mut seed)?;
@@ -64,7 +65,6 @@ impl Client {
             labels: Vec::new(),
             software: String::new(),
         };
-        let config = Arc::clone(&self.config);
         let deadline = clock.now() + config.handshake_timeout;
         let mut handshake =
             ClientHandshake::new(config, &self.token, hello, facts, seed, clock.now());

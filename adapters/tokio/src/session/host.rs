@@ -35,7 +35,10 @@ impl Host {
         Ok(Self {
             clock: Clock::start(),
             handshake_timeout: config.handshake_timeout,
-            endpoint: Arc::new(Mutex::new(Endpoint::new(config, seed))),
+            endpoint: Arc::new(Mutex::new(Endpoint::new(
+                super::on_one_carrier(&config),
+                seed,
+            ))),
             verifiers: BTreeMap::new(),
         })
     }

@@ -190,6 +190,9 @@ flag_groups! {
         max_streams: One<NonZeroU32> "N" = "8192";
         /// Most bytes that a session's streams may hold for slow readers, in each direction
         session_window: One<ByteSize> "SIZE" = "64MiB";
+        /// How long a session waits for a new connection after it lost one, its streams held; 0s: not
+        /// at all. The shorter of both sides' counts
+        resume_window: One<Duration> "TIME" = "60s";
     }
 
     "Operating" Stopping {

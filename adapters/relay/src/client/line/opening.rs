@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 
 use adit_core::{
-    ClientHandshake, ClientHello, Code, HandshakeError, Instant, Service, ServiceId, ServiceKind,
+    ClientHandshake, ClientHello, Code, HandshakeError, Instant, Resumption, Service, ServiceId,
+    ServiceKind,
 };
 use adit_link::Carrier;
 
-use super::{Line, Phase, Relaying};
+use super::{Line, News, Phase, Relaying};
 use crate::client::attempt::AttemptError;
+use crate::client::comeback::Comeback;
 use crate::client::reach::Way;
 use crate::client::{ClientConfig, Offer, Shared};
 use crate::counters::Count;
@@ -49,6 +51,14 @@ impl Line {
         };
         self.certificate_problem = ready.certificate_problem;
         let config = &shared.config;
+        let core = config.core.clone();
+        if let Some((_, resumption)) = &self.brings_back {
+            let (right, seed) = (resumption.clone(), shared.seeds.next());
+            let mut handshake = ClientHandshake::resume(core, right, ready.facts, seed, now);
+            handshake.count_from(*since);
+            self.phase = Phase::Greeting(Box::new(handshake));
+            return;
+        }
         let hello = ClientHello {
             tunnel: config.tunnel.clone(),
             client_id: config.client_id.clone(),
@@ -57,7 +67,6 @@ impl Line {
             labels: config.labels.clone(),
             software: config.software.clone(),
         };
-        let core = config.core.clone();
         let seed = shared.seeds.next();
         let mut handshake = ClientHandshake::new(core, token, hello, ready.facts, seed, now);
         handshake.count_from(*since);
@@ -68,6 +77,10 @@ impl Line {
         let Phase::Greeting(handshake) = &mut self.phase else {
             return;
         };
+        if handshake.is_resumed() {
+            self.news = Some(News::Resumed);
+            return;
+        }
         let Some(established) = handshake.poll_established(now) else {
             return;
         };
@@ -80,6 +93,15 @@ impl Line {
             session: established.id,
         }));
         let mut session = established.session;
+        let comeback = session.resume_window().map(|_| {
+            let resumption = Resumption {
+                id: established.id,
+                key: established.resume_key,
+                bound: established.bound,
+                epoch: 0,
+            };
+            Comeback::new(resumption, shared.seeds.next())
+        });
         let mut accepted = 0;
         for (offer, grant) in config.offers.iter().zip(established.grants) {
             let upstream = offer.upstream.clone();
@@ -110,6 +132,8 @@ impl Line {
             leaving: Leaving::default(),
             since: now,
             useless,
+            comeback,
+            given_up: None,
         }));
     }
 

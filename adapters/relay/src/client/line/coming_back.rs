@@ -1,0 +1,117 @@
+//! How the session of a line outlives its carriers: it is detached when one is lost, and goes on when another line brings the next.
+
+use std::time::Duration;
+
+use adit_core::{Code, Instant, Session};
+
+use super::{Line, Phase, Relaying};
+use crate::client::{Role, Shared};
+use crate::counters::Count;
+use crate::io::Ask;
+use crate::notice::Notice;
+
+impl Relaying {
+    /// When another carrier is to be dialled, for all that is known.
+    pub(super) fn comes_back_at(&self) -> Option<Instant> {
+        let comeback = self.comeback.as_ref()?;
+        if comeback.is_under_way() {
+            comeback.poll_timeout()
+        } else {
+            self.session.suspect_at()
+        }
+    }
+
+    /// Dials beside a carrier that is suspect.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        if let Some(comeback) = &mut self.comeback
+            && self.session.suspect_at().is_some_and(|at| now >= at)
+        {
+            comeback.suspect(now);
+        }
+    }
+
+    /// Whether the carrier is there and not suspect.
+    pub(in crate::client) fn is_well(&self, now: Instant) -> bool {
+        self.session.is_attached() && self.session.suspect_at().is_none_or(|at| now < at)
+    }
+}
+
+impl Line {
+    /// Whether there is no connection to the server yet.
+    pub(in crate::client) const fn is_reaching(&self) -> bool {
+        matches!(self.phase, Phase::Reaching(_))
+    }
+
+    /// Whether the server waits to hear how far the session got that this line is to bring back.
+    pub(in crate::client) fn wants_position(&self) -> bool {
+        matches!(&self.phase, Phase::Greeting(handshake) if handshake.wants_position())
+    }
+
+    /// Sends RESUME for `session`.
+    pub(in crate::client) fn state_position(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        shared: &mut Shared,
+    ) {
+        if let Phase::Greeting(handshake) = &mut self.phase
+            && let Err(error) = handshake.state_position(now, session)
+        {
+            self.fail_handshake(now, error, shared);
+        }
+    }
+
+    /// The session of this line goes on on the carrier of `other`, whose server has answered RESUME. For how long it had none, if that
+    /// worked.
+    pub(in crate::client) fn take_over(
+        &mut self,
+        now: Instant,
+        key: usize,
+        other: &mut Self,
+        shared: &mut Shared,
+    ) -> Option<Option<Duration>> {
+        let (Phase::Open(relaying), Phase::Greeting(handshake)) =
+            (&mut self.phase, &mut other.phase)
+        else {
+            return None;
+        };
+        handshake.attach(now, &mut relaying.session)?.ok()?;
+        let after = relaying.comeback.as_mut()?.back(now);
+        other.phase = Phase::Over(None);
+        let wire = other.wire.take()?;
+        if let Some(role) = shared.sockets.role_mut(wire.socket) {
+            *role = Role::Carrier(key);
+        }
+        if let Some(mut old) = self.wire.replace(wire) {
+            old.cut(&mut shared.sockets);
+            shared.tally.less(Count::Carriers);
+        }
+        self.read_payload(now, shared);
+        Some(after)
+    }
+
+    /// The server will not let the session go on, and says why.
+    pub(in crate::client) fn give_up(&mut self, now: Instant, reason: String) {
+        if let Phase::Open(relaying) = &mut self.phase {
+            relaying.given_up.get_or_insert(reason);
+            relaying.session.close(now, Code::SESSION_LOST);
+        }
+    }
+
+    /// The carrier is gone, and the session waits for another.
+    pub(super) fn interrupted(&mut self, now: Instant, reason: String, shared: &mut Shared) {
+        let Phase::Open(relaying) = &mut self.phase else {
+            return;
+        };
+        if let Some(wire) = &mut self.wire {
+            wire.finish(now);
+        }
+        let window = relaying.session.resume_window().unwrap_or_default();
+        if relaying.comeback.as_mut().is_some_and(|it| it.lost(now)) {
+            shared.tally.add(Count::SessionsDetached, 1);
+            shared
+                .sockets
+                .ask(Ask::Notice(Notice::Interrupted { reason, window }));
+        }
+    }
+}

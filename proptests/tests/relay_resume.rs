@@ -1,0 +1,175 @@
+//! Servers and clients whose carriers break while visitors come and go: visitors notice a pause, and nothing else.
+
+use std::time::Duration;
+
+use adit_proptests::network::Break;
+use adit_proptests::scene::{CONTROL, client_config, named, server_config, token};
+use adit_proptests::{Behaviour, ServerId, TaskId, World};
+use adit_relay::Notice;
+
+const PORT: &str = "127.0.0.1:9090";
+const UPSTREAM: &str = "10.0.0.1:80";
+const SECOND: Duration = Duration::from_secs(1);
+const BREAKS: [Break; 4] = [Break::Reset, Break::Fin, Break::Silence, Break::Stall];
+
+/// A server and a client with a session that both know of.
+fn tunnelled(seed: u64, offers: &[(&str, &str)]) -> (World, ServerId, TaskId) {
+    let (mut world, server, client) = World::tunnelled(seed, offers);
+    let met = |world: &mut World| {
+        world
+            .meter(client)
+            .is_some_and(|it| it.counters().sessions == 1)
+    };
+    assert!(world.run_until(SECOND, met));
+    (world, server, client)
+}
+
+fn bytes(len: usize) -> Vec<u8> {
+    (0..len).map(|n| (n % 251) as u8).collect()
+}
+
+#[test]
+fn an_echo_comes_back_whole_though_its_carrier_breaks_in_every_way() {
+    for (seed, how) in BREAKS.into_iter().enumerate() {
+        let (mut world, server, client) = tunnelled(seed as u64, &[("9090", UPSTREAM)]);
+        world.listen(UPSTREAM, Behaviour::Echo);
+        let visitor = world.visitor(PORT);
+        let data = bytes(2_000_000);
+        world.say(visitor, &data);
+        world.finish(visitor);
+        world.run(Duration::from_millis(40));
+        for _ in 0..3 {
+            world.break_carriers(how);
+            world.run(SECOND * 8);
+        }
+        world.expect_heard(visitor, &data);
+        assert!(world.run_until(SECOND, |world| world.saw_fin(visitor)));
+        assert!(!world.was_reset(visitor), "{how:?}");
+        let counters = world.counters(server);
+        assert_eq!(counters.sessions_total, 1, "{how:?}: {:#?}", world.notices);
+        assert_eq!((counters.sessions, counters.carriers), (1, 1), "{how:?}");
+        assert_eq!(counters.sessions_detached, 0);
+        assert!(counters.resumes_total >= 1, "{how:?}");
+        let ours = world.meter(client).expect("it runs").counters();
+        assert_eq!(
+            (ours.sessions, ours.carriers, ours.sessions_detached),
+            (1, 1, 0),
+            "{how:?}"
+        );
+        assert_eq!(ours.sessions_total, 1);
+    }
+}
+
+#[test]
+fn a_carrier_that_is_seen_to_break_is_replaced_within_200_ms() {
+    let (mut world, server, _) = tunnelled(1, &[("9090", UPSTREAM)]);
+    world.break_carriers(Break::Reset);
+    let back = |world: &mut World| world.counters(server).resumes_total == 1;
+    assert!(
+        world.run_until(Duration::from_millis(200), back),
+        "{:#?}",
+        world.notices
+    );
+}
+
+#[test]
+fn a_silent_carrier_with_data_on_it_is_replaced_after_two_seconds() {
+    let (mut world, server, _) = tunnelled(2, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    let visitor = world.visitor(PORT);
+    world.say(visitor, b"hello");
+    world.expect_heard(visitor, b"hello");
+    world.break_carriers(Break::Silence);
+    world.say(visitor, b" again");
+    let back = |world: &mut World| world.counters(server).resumes_total == 1;
+    // The server alone has something under way: the client notices by its own pings.
+    assert!(world.run_until(SECOND * 6, back), "{:#?}", world.notices);
+    world.expect_heard(visitor, b"hello again");
+}
+
+#[test]
+fn a_visitor_that_comes_during_an_outage_is_held_and_then_served() {
+    let (mut world, server, _) = tunnelled(3, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    world.hole(CONTROL);
+    world.break_carriers(Break::Reset);
+    world.run(SECOND * 10);
+    let visitor = world.visitor(PORT);
+    world.say(visitor, b"during the outage");
+    world.finish(visitor);
+    world.run(SECOND * 10);
+    assert!(world.heard(visitor).is_empty() && !world.was_reset(visitor));
+    assert_eq!(world.counters(server).sessions_detached, 1);
+    world.reopen(server, CONTROL);
+    world.expect_heard(visitor, b"during the outage");
+    assert_eq!(world.counters(server).sessions_total, 1);
+}
+
+#[test]
+fn after_the_resume_window_visitors_are_reset_and_the_port_is_closed() {
+    let (mut world, server, client) = tunnelled(4, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    let visitor = world.visitor(PORT);
+    world.say(visitor, b"hello");
+    world.expect_heard(visitor, b"hello");
+    world.hole(CONTROL);
+    world.break_carriers(Break::Reset);
+    world.run(SECOND * 59);
+    assert!(world.is_open(PORT) && !world.was_reset(visitor));
+    world.run(SECOND * 2);
+    assert!(!world.is_open(PORT) && world.was_reset(visitor));
+    assert_eq!(world.counters(server).sessions, 0);
+    world.reopen(server, CONTROL);
+    let again = |world: &mut World| {
+        world
+            .meter(client)
+            .is_some_and(|it| it.counters().sessions == 1)
+    };
+    assert!(world.run_until(SECOND * 40, again), "{:#?}", world.notices);
+    assert_eq!(world.counters(server).sessions, 1);
+}
+
+#[test]
+fn a_server_that_was_restarted_ends_the_old_session_and_begins_a_new_one_at_once() {
+    let (mut world, server, _) = tunnelled(5, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    let visitor = world.visitor(PORT);
+    world.kill_server(server);
+    let server = world.server(CONTROL, server_config());
+    world.expect_sessions(server, 1);
+    assert!(world.was_reset(visitor));
+    assert!(world.noticed(|notice| matches!(notice, Notice::Interrupted { .. })));
+}
+
+#[test]
+fn a_client_that_comes_back_as_a_new_run_replaces_its_old_self_at_once() {
+    let (mut world, server, client) = tunnelled(6, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    let visitor = world.visitor(PORT);
+    world.say(visitor, b"hello");
+    world.expect_heard(visitor, b"hello");
+    world.kill(client);
+    world.run(SECOND);
+    assert_eq!(world.counters(server).sessions_detached, 1);
+    world.client(client_config(&[("9090", UPSTREAM)]), Ok(token("a")));
+    let replaced = |world: &mut World| world.was_reset(visitor);
+    assert!(world.run_until(SECOND, replaced), "{:#?}", world.notices);
+    let counters = world.counters(server);
+    assert_eq!((counters.sessions, counters.sessions_detached), (1, 0));
+}
+
+#[test]
+fn a_session_without_a_carrier_gets_no_visitor_while_another_serves_the_port() {
+    let (mut world, server, client) = tunnelled(7, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    world.client(named("other", UPSTREAM), Ok(token("a")));
+    world.expect_sessions(server, 2);
+    world.kill(client);
+    world.run(SECOND);
+    assert_eq!(world.counters(server).sessions_detached, 1);
+    for n in 0..6_u8 {
+        let visitor = world.visitor(PORT);
+        world.say(visitor, &[n]);
+        world.expect_heard(visitor, &[n]);
+    }
+}
