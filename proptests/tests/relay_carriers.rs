@@ -7,6 +7,7 @@ use adit_core::HandshakeError;
 use adit_link::{
     ClientSetup, ClientTls, ClientUpgrade, SelfSigned, ServerSetup, ServerTls, ServerUpgrade,
 };
+use adit_proptests::pipe::Shape;
 use adit_proptests::scene::{CONTROL, client_config, server_config, token};
 use adit_proptests::{Behaviour, ServerId, TaskId, World};
 use adit_relay::Notice;
@@ -207,4 +208,41 @@ fn a_silent_connection_to_a_tls_port_is_dropped() {
     assert!(world.saw_fin(silent) || world.was_reset(silent));
     world.run(SECOND * 3);
     assert_eq!(world.counters(server).carriers, 0);
+}
+
+#[test]
+fn a_carrier_of_two_and_a_half_kilobytes_a_second_stays_alive_though_a_record_takes_longer_than_silence_may()
+ {
+    let mut world = World::new(9);
+    let slow = Shape {
+        latency: SECOND * 2 / 5,
+        capacity: 1_000,
+        piece_max: 300,
+    };
+    world.shape(CONTROL, slow);
+    let (server, client) = tls(&mut world, true, false);
+    world.listen(UPSTREAM, Behaviour::Manual);
+    assert!(world.run_until(SECOND * 10, |world| world.counters(server).sessions == 1));
+    // What fills records in one direction, and then in the other.
+    let visitors = [(); 4].map(|()| world.visitor(PORT));
+    let question = [3; 8_000];
+    for visitor in visitors {
+        world.say(visitor, &question);
+    }
+    world.run(SECOND * 2);
+    let upstreams = visitors.map(|_| world.accepted(UPSTREAM).expect("a dial for each"));
+    let heard = |world: &mut World| upstreams.iter().all(|it| world.heard(*it) == question);
+    let done = world.run_until(SECOND * 60, heard);
+    assert!(done, "{:#?}", world.notices);
+    let answer = vec![5; 60_000];
+    for upstream in upstreams {
+        world.say(upstream, &answer);
+    }
+    let began = world.now;
+    let heard = |world: &mut World| visitors.iter().all(|it| world.heard(*it) == answer);
+    assert!(world.run_until(SECOND * 150, heard));
+    assert!(world.now - began > SECOND * 90, "the carrier was not slow");
+    assert_eq!(world.counters(server).sessions_total, 1);
+    let meter = world.meter(client).expect("it runs");
+    assert_eq!(meter.counters().attempts_failed_total, 0);
 }

@@ -4,7 +4,7 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use adit_core::{Instant, Transmit};
+use adit_core::{Instant, Session, Transmit};
 use adit_link::{Carrier, CloseCode, LinkError};
 
 use crate::io::SocketId;
@@ -14,12 +14,18 @@ use crate::sockets::Sockets;
 /// with unread input resets the connection.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
+/// Who receives and has said nothing for so long says something. More than the silence after which an idle session asks for a sign of
+/// life, so that two idle sides don't both ask; less than the silence that is death, with time for the way.
+const PARTS_AFTER: Duration = Duration::from_millis(2_500);
+
 /// A carrier and the socket under it.
 pub(crate) struct Wire {
     pub(crate) carrier: Carrier,
     pub(crate) socket: SocketId,
     state: State,
     eof: bool,
+    /// When the socket last took a byte.
+    said_at: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,12 +44,13 @@ enum State {
 }
 
 impl Wire {
-    pub(crate) const fn new(carrier: Carrier, socket: SocketId) -> Self {
+    pub(crate) const fn new(now: Instant, carrier: Carrier, socket: SocketId) -> Self {
         Self {
             carrier,
             socket,
             state: State::Open,
             eof: false,
+            said_at: now,
         }
     }
 
@@ -54,6 +61,21 @@ impl Wire {
 
     pub(crate) fn is_ended(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// The socket took `n` bytes.
+    pub(crate) fn written(&mut self, now: Instant, n: usize) {
+        self.said_at = now;
+        self.carrier.written(n);
+    }
+
+    /// Bytes came. If they are a part of a record that takes the carrier many seconds, there is nothing in them to answer yet, and whoever
+    /// sends them hears nothing meanwhile; its own PING waits behind that record. So this side says something by itself.
+    pub(crate) fn answer_parts(&mut self, now: Instant, session: &mut Session) {
+        if now >= self.said_at + PARTS_AFTER {
+            self.said_at = now;
+            session.ping(now);
+        }
     }
 
     /// Ends it after everything queued has gone out. Input is ignored from now on.

@@ -80,6 +80,12 @@ impl Liveness {
         self.min_rtt.sample(now, sample);
     }
 
+    /// Asks for a PING, also while another is under way: it may wait for long behind a record that a slow carrier is still bringing.
+    pub(crate) fn ask_now(&mut self, now: Instant) {
+        self.wanted = true;
+        self.probed_at = now;
+    }
+
     /// Asks for a PING, unless one is under way.
     pub(crate) fn ask(&mut self, now: Instant) {
         self.wanted = self.outstanding.is_none();

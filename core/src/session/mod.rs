@@ -325,7 +325,7 @@ impl Session {
 
     /// Asks the peer for a sign of life now; see [`last_received`](Self::last_received).
     pub fn ping(&mut self, now: Instant) {
-        self.liveness.ask(now);
+        self.liveness.ask_now(now);
     }
 
     /// Whether the session is over.

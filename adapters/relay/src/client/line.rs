@@ -155,7 +155,10 @@ impl Line {
         // A TLS record may take longer than a silence may last.
         match &mut self.phase {
             Phase::Greeting(handshake) if !data.is_empty() => handshake.handle_alive(now),
-            Phase::Open(relaying) if !data.is_empty() => relaying.session.handle_alive(now),
+            Phase::Open(relaying) if !data.is_empty() => {
+                relaying.session.handle_alive(now);
+                wire.answer_parts(now, &mut relaying.session);
+            }
             _ => {}
         }
         let result = wire.carrier.handle_input(now, data);
@@ -404,10 +407,10 @@ impl Line {
         }
     }
 
-    pub(super) fn written(&mut self, n: usize) {
+    pub(super) fn written(&mut self, now: Instant, n: usize) {
         match (&mut self.phase, &mut self.wire) {
             (Phase::Reaching(reach), _) => reach.written(n),
-            (_, Some(wire)) => wire.carrier.written(n),
+            (_, Some(wire)) => wire.written(now, n),
             _ => {}
         }
     }

@@ -121,7 +121,7 @@ impl Machine for Client {
         self.stirred = true;
         match self.owner(socket) {
             Some(Owner::Upstream(relayed)) => relayed.written(now, n),
-            Some(Owner::Carrier(line, _)) => line.written(n),
+            Some(Owner::Carrier(line, _)) => line.written(now, n),
             None => {}
         }
     }

@@ -75,7 +75,11 @@ impl Peer {
             spoke: false,
             stirred: true,
             sockets,
-            wire: Some(Wire::new(Carrier::server(setup, from, seed, now), socket)),
+            wire: Some(Wire::new(
+                now,
+                Carrier::server(setup, from, seed, now),
+                socket,
+            )),
             phase: Phase::Linking,
             deadline: Some(now + shared.config.core.handshake_timeout),
             shared,
@@ -153,7 +157,7 @@ impl Peer {
             return None;
         };
         self.from = from;
-        self.wire = Some(Wire::new(carrier, socket));
+        self.wire = Some(Wire::new(now, carrier, socket));
         self.sockets.want_read(socket);
         self.shared.with(|table| table.resumed(now, self.id));
         self.sockets
@@ -497,7 +501,12 @@ impl Machine for Peer {
         // A TLS record may take longer than a silence may last.
         match &mut self.phase {
             Phase::Greeting(greeting) if !data.is_empty() => greeting.handshake.handle_alive(now),
-            Phase::Open(serving) if !data.is_empty() => serving.heard(now, &mut self.sockets),
+            Phase::Open(serving) if !data.is_empty() => {
+                serving.heard(now, &mut self.sockets);
+                if let Some(wire) = &mut self.wire {
+                    wire.answer_parts(now, &mut serving.session);
+                }
+            }
             _ => {}
         }
         let wire = self.wire.as_mut();
@@ -550,7 +559,7 @@ impl Machine for Peer {
         if matches!(self.sockets.role(socket), Some(Role::Carrier))
             && let Some(wire) = &mut self.wire
         {
-            wire.carrier.written(n);
+            wire.written(now, n);
         }
     }
 

@@ -31,7 +31,7 @@ impl Line {
         } = way;
         self.phase = Phase::Linking { token, since: now };
         match Carrier::client(shared.config.carrier.clone(), shared.seeds.next(), now) {
-            Ok(carrier) => self.wire = Some(Wire::new(carrier, socket)),
+            Ok(carrier) => self.wire = Some(Wire::new(now, carrier, socket)),
             Err(error) => {
                 shared.tally.less(Count::Carriers);
                 shared.sockets.abort(socket);
