@@ -268,6 +268,13 @@ impl World {
         self.cut_off(task);
     }
 
+    /// Stops a task for a while, as a machine that sleeps: its connections stay, and what comes waits.
+    pub fn suspend(&mut self, task: TaskId, suspended: bool) {
+        if let Some(task) = &mut self.tasks[task.0] {
+            task.frozen = suspended;
+        }
+    }
+
     /// Takes all its connections from a task, which runs on: they stay, silent. Later ones are not touched.
     pub fn cut_off(&mut self, task: TaskId) {
         if let Some(task) = &mut self.tasks[task.0] {

@@ -173,3 +173,61 @@ fn a_session_without_a_carrier_gets_no_visitor_while_another_serves_the_port() {
         world.expect_heard(visitor, &[n]);
     }
 }
+
+#[test]
+fn a_client_that_slept_notices_at_once_that_its_carrier_is_gone() {
+    let (mut world, server, client) = tunnelled(8, &[("9090", UPSTREAM)]);
+    world.suspend(client, true);
+    world.run(SECOND * 30);
+    world.break_carriers(Break::Silence);
+    world.suspend(client, false);
+    let back = |world: &mut World| world.counters(server).resumes_total == 1;
+    assert!(world.run_until(SECOND, back), "{:#?}", world.notices);
+}
+
+#[test]
+fn a_client_that_slept_keeps_a_carrier_that_still_answers() {
+    let (mut world, server, client) = tunnelled(9, &[("9090", UPSTREAM)]);
+    world.suspend(client, true);
+    world.run(Duration::from_millis(4_800));
+    world.suspend(client, false);
+    world.run(SECOND * 10);
+    assert_eq!(
+        world.counters(server).resumes_total,
+        0,
+        "{:#?}",
+        world.notices
+    );
+    assert_eq!(world.counters(server).carriers, 1);
+}
+
+#[test]
+fn beside_a_client_that_stopped_no_visitor_waits_for_two_seconds_and_soon_none_at_all() {
+    let (mut world, server, client) = tunnelled(10, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    world.client(named("other", UPSTREAM), Ok(token("a")));
+    world.expect_sessions(server, 2);
+    // Any moment between two signs of life of the one that stops.
+    for pause in [0, 700, 1_400, 2_100] {
+        world.suspend(client, false);
+        world.run(SECOND * 10 + Duration::from_millis(pause));
+        world.suspend(client, true);
+        let stopped_at = world.now;
+        for n in 0..20_u8 {
+            world.run(Duration::from_millis(200));
+            let (visitor, came_at) = (world.visitor(PORT), world.now);
+            world.say(visitor, &[n]);
+            world.expect_heard(visitor, &[n]);
+            let waited = world.now - came_at;
+            let most = if world.now > stopped_at + SECOND * 2 {
+                100
+            } else {
+                1_200
+            };
+            assert!(
+                waited <= Duration::from_millis(most),
+                "{waited:?}, {n} after {pause} ms"
+            );
+        }
+    }
+}

@@ -251,6 +251,7 @@ impl Notice {
             | Self::ServiceOpened { .. }
             | Self::ServerGoingAway { .. }
             | Self::Disconnected { retry_in: None, .. } => Level::Info,
+            Self::AuthFailed { failure, .. } if failure.is_about_resuming() => Level::Info,
             Self::PortRefused { .. }
             | Self::AuthFailed { .. }
             | Self::NotAdmitted { .. }

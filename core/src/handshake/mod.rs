@@ -154,6 +154,15 @@ impl AuthFailure {
         }
     }
 
+    /// Whether a session can't be resumed, by whoever asks: the way of things after a server's restart, and no attack.
+    #[must_use]
+    pub const fn is_about_resuming(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownSession | Self::Stale | Self::Expired | Self::Gone
+        )
+    }
+
     /// Whether it is a wrong token, which counts for a penalty. A session that is not known does not: its key is random and can't be guessed, and a
     /// server that was restarted meets all its clients so.
     #[must_use]

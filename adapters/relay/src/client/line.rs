@@ -76,6 +76,8 @@ pub(super) struct Relaying {
     useless: bool,
     /// How it outlives its carriers, if it can.
     pub(super) comeback: Option<Comeback>,
+    /// When the process found that it had not run for a while: nobody knows what became of the carrier meanwhile.
+    woke_at: Option<Instant>,
     /// Why it can't go on, as the server said.
     given_up: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! The client as a [`Machine`]: each call goes to the line, the session or the dial whose socket or question it is about.
 
 use std::io::{ErrorKind, IoSlice};
+use std::time::Duration;
 
 use adit_core::Instant;
 use bytes::BytesMut;
@@ -9,6 +10,9 @@ use super::line::{Line, Phase};
 use super::upstreams::StreamRef;
 use super::{Client, Owner, Query, Role};
 use crate::io::{Ask, Machine, SocketId, Told};
+
+/// A deadline that passed so long ago tells that the process did not run: it was suspended, or its machine slept.
+const SLEPT: Duration = Duration::from_secs(2);
 
 impl Machine for Client {
     fn poll_ask(&mut self, now: Instant) -> Option<Ask> {
@@ -154,6 +158,11 @@ impl Machine for Client {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.stirred = true;
+        if self.poll_timeout().is_some_and(|at| now > at + SLEPT) {
+            for (_, line) in &mut self.lines {
+                line.wake_up(now);
+            }
+        }
         for (_, line) in &mut self.lines {
             line.handle_timeout(now, &mut self.shared);
         }

@@ -76,6 +76,9 @@ impl fmt::Display for Notice {
                 failure,
                 delay,
             } => {
+                if failure.is_about_resuming() {
+                    return write!(f, "{source} can't resume a session: {}", meaning(*failure));
+                }
                 write!(f, "{source} was not let into tunnel ")?;
                 match tunnel {
                     Some(tunnel) => write!(f, "{tunnel}")?,
@@ -243,12 +246,10 @@ pub(crate) fn why_ended(error: SessionError) -> String {
 const fn meaning(failure: AuthFailure) -> &'static str {
     match failure {
         AuthFailure::Token => "its token is wrong, or there is no such tunnel",
-        AuthFailure::UnknownSession => "the session that it wants to resume is not known",
-        AuthFailure::Stale => "a later attempt to resume its session came first",
-        AuthFailure::Expired => {
-            "the session that it wants to resume was away for longer than its resume window"
-        }
-        AuthFailure::Gone => "what its session lost with the last connection can't be sent again",
+        AuthFailure::UnknownSession => "it is not known (this server may have been restarted)",
+        AuthFailure::Stale => "a later attempt came first",
+        AuthFailure::Expired => "it was away for longer than its resume window, or has ended",
+        AuthFailure::Gone => "what it lost with its last connection can't be sent again",
         AuthFailure::Revoked => {
             "the tunnel's token is another one by now, so its session can't be resumed"
         }

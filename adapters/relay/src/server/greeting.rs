@@ -136,7 +136,9 @@ impl Greeting {
             self.handshake.answer_after(now + delay);
             self.answer_at = Some(now + delay);
         }
-        self.pulse.tally.add(Count::AuthFailures, 1);
+        if !failure.is_about_resuming() {
+            self.pulse.tally.add(Count::AuthFailures, 1);
+        }
         sockets.ask(Ask::Notice(Notice::AuthFailed {
             source,
             tunnel,

@@ -32,7 +32,10 @@ impl Relaying {
 
     /// Whether the carrier is there and not suspect.
     pub(in crate::client) fn is_well(&self, now: Instant) -> bool {
-        self.session.is_attached() && self.session.suspect_at().is_none_or(|at| now < at)
+        let heard = |since| self.session.last_received() > since;
+        self.session.is_attached()
+            && self.session.suspect_at().is_none_or(|at| now < at)
+            && self.woke_at.is_none_or(heard)
     }
 }
 
@@ -88,6 +91,18 @@ impl Line {
         }
         self.read_payload(now, shared);
         Some(after)
+    }
+
+    /// The process did not run for a while: asks for a sign of life, and dials beside the carrier meanwhile.
+    pub(in crate::client) fn wake_up(&mut self, now: Instant) {
+        if let Phase::Open(relaying) = &mut self.phase
+            && let Some(comeback) = &mut relaying.comeback
+            && relaying.session.is_attached()
+        {
+            relaying.woke_at = Some(now);
+            relaying.session.ping(now);
+            comeback.suspect(now);
+        }
     }
 
     /// The server will not let the session go on, and says why.

@@ -133,6 +133,7 @@ impl Line {
             since: now,
             useless,
             comeback,
+            woke_at: None,
             given_up: None,
         }));
     }
