@@ -82,7 +82,7 @@ impl Life {
         let shape = Shape {
             latency: Duration::from_millis(random.between(0, 40) as u64),
             capacity: random.between(20_000, 200_000),
-            piece_max: [1, 60, 2_000, 20_000][random.between(0, 3)],
+            piece_max: [1, 20, 60, 400, 2_000, 20_000][random.between(0, 5)],
         };
         let mut carriers = Carriers::new(&config, shape, random.next());
         carriers.run(Duration::from_millis(500));
