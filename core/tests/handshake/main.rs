@@ -7,6 +7,7 @@ mod endpoint;
 mod going_on;
 mod kit;
 mod met;
+mod orders;
 mod phases;
 mod resumption;
 mod time;
