@@ -78,6 +78,8 @@ pub struct Carriers {
     /// Whether the client dials by itself when it has no carrier and no attempt is under way.
     pub redials: bool,
     carriers: VecDeque<Carrier>,
+    /// The carriers that are dialled next are cut after so many bytes, towards the client and the server.
+    doomed: VecDeque<(usize, usize)>,
     /// Carriers that are gone.
     dropped: usize,
     /// Which carrier each side's session is on, counted from the first.
@@ -112,6 +114,7 @@ impl Carriers {
             failures: Vec::new(),
             redials: true,
             carriers: VecDeque::new(),
+            doomed: VecDeque::new(),
             dropped: 0,
             current: [None, None],
             endpoint: Endpoint::new(config.clone(), seed_of(&mut random)),
@@ -196,6 +199,9 @@ impl Carriers {
             client_learns: None,
             server_learns: None,
         });
+        if let Some((down, up)) = self.doomed.pop_front() {
+            self.cut_when(down, up);
+        }
     }
 
     /// Ends the newest carrier.
@@ -222,6 +228,11 @@ impl Carriers {
             carrier.up.cut_after(up);
             carrier.down.cut_after(down);
         }
+    }
+
+    /// Likewise for the next carrier that is dialled for which it was not said yet.
+    pub fn cut_next_when(&mut self, down: usize, up: usize) {
+        self.doomed.push_back((down, up));
     }
 
     /// Whether the newest carrier is cut, or gone.

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `random` | numbers from a seed |
 //! | `pipe` | a byte stream with latency and limited room, cut into pieces of any size |
+//! | `rate` | one direction of a path with a rate and a queue |
 //! | `pair` | a client's and a server's session on two pipes, and the loop that drives them |
 //! | `carriers` | a client and a server with any number of carriers between them, each of which may be cut, or go silent |
 //! | `life`, `shrink` | a session's life as a list of operations, and a short list out of a long one that fails |
@@ -24,6 +25,7 @@ pub mod pair;
 pub mod pipe;
 pub mod puppet;
 pub mod random;
+pub mod rate;
 pub mod scene;
 pub mod shrink;
 pub mod wire;

@@ -197,6 +197,37 @@ fn an_exchange_cut_at_every_pair_of_bytes_is_whole() {
 }
 
 #[test]
+fn a_resume_that_is_cut_at_every_pair_of_bytes_twice_in_a_row_comes_through_in_the_end() {
+    let config = config();
+    let shape = Shape {
+        latency: Duration::from_millis(1),
+        piece_max: 64,
+        ..Shape::default()
+    };
+    // How many of both attempts came to nothing, and how many went on for a while.
+    let (mut failed, mut resumed) = (0, 0);
+    for down in 0..170 {
+        for up in 0..150 {
+            let mut carriers = met(&config, shape, 7);
+            let mut exchange = Exchange::new(&mut carriers, 100, 150);
+            exchange.work(&mut carriers);
+            carriers.run(Duration::from_micros(1_500));
+            carriers.cut(Cut::After { down: 90, up: 60 });
+            carriers.cut_next_when(down, up);
+            carriers.cut_next_when(down, up);
+            exchange.run(&mut carriers, Duration::from_secs(60));
+            assert_eq!(exchange.read, [150, 100], "cut at {down}, {up}");
+            match carriers.client.as_ref().map(|it| it.stats().resumes) {
+                Some(1) => failed += 1,
+                _ => resumed += 1,
+            }
+        }
+    }
+    println!("{failed} with no resume before the last, {resumed} with some");
+    assert!(failed > 10_000 && resumed > 1_000);
+}
+
+#[test]
 fn nothing_is_kept_and_the_session_ends_with_its_carrier_where_resumption_is_off() {
     let mut carriers = met(
         &Arc::new(Config {
