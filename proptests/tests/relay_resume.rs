@@ -231,3 +231,34 @@ fn beside_a_client_that_stopped_no_visitor_waits_for_two_seconds_and_soon_none_a
         }
     }
 }
+
+#[test]
+fn a_client_that_is_told_to_stop_while_it_has_no_carrier_and_no_stream_ends_at_once() {
+    let (mut world, _, client) = tunnelled(11, &[("9090", UPSTREAM)]);
+    world.hole(CONTROL);
+    world.break_carriers(Break::Reset);
+    world.run(SECOND);
+    world.drain_client(client, SECOND * 30);
+    // What is left of attempts to come back runs out.
+    assert!(world.run_until(SECOND * 3, |world| world.has_ended(client)));
+}
+
+#[test]
+fn a_client_that_is_told_to_stop_while_it_has_no_carrier_finishes_its_streams_first() {
+    let (mut world, server, client) = tunnelled(12, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    let visitor = world.visitor(PORT);
+    world.say(visitor, b"hello");
+    world.expect_heard(visitor, b"hello");
+    world.hole(CONTROL);
+    world.break_carriers(Break::Reset);
+    world.run(SECOND);
+    world.drain_client(client, SECOND * 30);
+    world.say(visitor, b" again");
+    world.finish(visitor);
+    world.run(SECOND * 5);
+    world.reopen(server, CONTROL);
+    world.expect_heard(visitor, b"hello again");
+    assert!(world.run_until(SECOND * 5, |world| world.has_ended(client)));
+    assert!(world.saw_fin(visitor) && !world.was_reset(visitor));
+}

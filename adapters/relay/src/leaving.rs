@@ -37,6 +37,11 @@ impl Leaving {
         session.go_away(now, retry_after);
     }
 
+    /// Whether this side goes away and has nothing to wait for: no stream runs, and there is no carrier to say so on.
+    pub(crate) fn is_needless(&self, session: &Session) -> bool {
+        self.ours.is_some() && !session.is_attached() && session.streams() == 0
+    }
+
     /// The other side goes away, or answers.
     pub(crate) fn handle_go_away(&mut self, now: Instant) {
         self.theirs = true;
@@ -60,6 +65,10 @@ impl Leaving {
         if self.theirs && self.ours.is_none() && !self.answered && session.streams() == 0 {
             self.answered = true;
             session.go_away(now, Duration::ZERO);
+            return true;
+        }
+        if let Some(code) = self.ours.filter(|_| self.is_needless(session)) {
+            session.close(now, code);
             return true;
         }
         match self.ours {

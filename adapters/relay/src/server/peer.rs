@@ -1,10 +1,11 @@
 //! The server's side of one carrier: the link, the handshake, then the session.
 
+mod moving;
+
 use std::fmt::Display;
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use adit_core::{Code, HandshakeError, Instant, Session, SessionError};
 use adit_link::{Carrier, CarrierEvent};
@@ -13,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use super::greeting::{Greeting, Next, RETRY_AFTER};
 use super::serving::{Role, Serving};
 use super::table::{Pulse, Table};
-use super::{Handover, PeerId, Shared, Visitor};
+use super::{PeerId, Shared, Visitor};
 use crate::counters::Count;
 use crate::io::{Ask, Machine, SocketId, Told};
 use crate::notice::{Notice, why_ended};
@@ -125,81 +126,6 @@ impl Peer {
         }
     }
 
-    /// Takes a carrier that another peer handed over, to go on with the session; names its socket. `None`: close the connection,
-    /// because the session has ended meanwhile, or a later carrier was quicker.
-    pub fn adopt(&mut self, now: Instant, handover: Handover) -> Option<SocketId> {
-        self.stirred = true;
-        let Phase::Open(serving) = &mut self.phase else {
-            return None;
-        };
-        let Handover {
-            carrier,
-            mut handshake,
-            from,
-            source,
-            ..
-        } = handover;
-        if let Err(failure) = handshake.attach(now, &mut serving.session) {
-            let tunnel = Some(serving.who.tunnel.clone());
-            self.sockets.ask(Ask::Notice(Notice::AuthFailed {
-                source,
-                tunnel,
-                failure,
-                delay: Duration::ZERO,
-            }));
-            return None;
-        }
-        serving.resumed(source, &mut self.sockets);
-        let who = serving.who.clone();
-        self.cut();
-        let Some(socket) = self.sockets.open(Role::Carrier) else {
-            self.lose_carrier(now, "no socket is left");
-            return None;
-        };
-        self.from = from;
-        self.wire = Some(Wire::new(now, carrier, socket));
-        self.sockets.want_read(socket);
-        self.shared.with(|table| table.resumed(now, self.id));
-        self.sockets
-            .ask(Ask::Notice(Notice::SessionResumed { who }));
-        self.read_payload(now);
-        Some(socket)
-    }
-
-    /// Visitors that need not wait for this session go to others.
-    fn send_on(&mut self) {
-        if let Phase::Open(serving) = &mut self.phase {
-            let (shared, id) = (&self.shared, self.id);
-            let others = |listener| shared.with(|table| table.others_answer(listener, id));
-            serving.send_on(others, &mut self.sockets);
-        }
-    }
-
-    /// Gives the carrier to the peer whose session it brings back.
-    fn hand_over(&mut self, owner: PeerId) {
-        match std::mem::replace(&mut self.phase, Phase::Over(None)) {
-            Phase::Greeting(greeting) => {
-                if let Some(Wire {
-                    carrier, socket, ..
-                }) = self.wire.take()
-                {
-                    let (source, handshake) = greeting.into_parts();
-                    let handover = Handover {
-                        peer: owner,
-                        carrier,
-                        handshake,
-                        from: self.from,
-                        source,
-                    };
-                    self.sockets.hand_over(socket, Box::new(handover));
-                }
-                self.deadline = None;
-                self.shared.with(|table| table.gone(self.id, None));
-            }
-            other => self.phase = other,
-        }
-    }
-
     /// Ends the carrier at once.
     fn cut(&mut self) {
         if let Some(wire) = &mut self.wire {
@@ -212,37 +138,6 @@ impl Peer {
         if let Some(wire) = &mut self.wire {
             wire.finish(now);
         }
-    }
-
-    /// The carrier was lost, and the session goes on without one, or ends.
-    fn lose_carrier(&mut self, now: Instant, reason: &str) {
-        let Phase::Open(serving) = &mut self.phase else {
-            return;
-        };
-        serving.session.handle_carrier_lost(now);
-        let who = serving.who.clone();
-        let reason = reason.to_owned();
-        if std::mem::replace(&mut serving.away, true) {
-            return;
-        }
-        if serving.session.is_closed() {
-            self.sockets
-                .ask(Ask::Notice(Notice::SessionEnded { who, reason }));
-            self.finish(now);
-            return self.over();
-        }
-        let bytes = serving.session.memory();
-        let window = serving.session.resume_window().unwrap_or_default();
-        serving.detached();
-        self.shared
-            .with(|table| table.detached(now, self.id, bytes));
-        self.send_on();
-        self.sockets.ask(Ask::Notice(Notice::SessionDetached {
-            who,
-            reason,
-            window,
-        }));
-        self.finish(now);
     }
 
     /// Takes a visitor: opens a stream for it, and names its socket.
