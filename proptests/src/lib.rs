@@ -11,6 +11,7 @@
 //! | `pair` | a client's and a server's session on two pipes, and the loop that drives them |
 //! | `carriers` | a client and a server with any number of carriers between them, each of which may be cut, or go silent |
 //! | `life`, `shrink` | a session's life as a list of operations, and a short list out of a long one that fails |
+//! | `fuzz` | what a fuzzer calls, and a small one |
 //! | `ledger` | what each stream should carry, and the check that it does |
 //! | `network`, `puppet` | TCP connections, and the programs at their ends that are not Adit |
 //! | `world`, `drive` | servers and clients, driven as a runtime adapter drives them |
@@ -18,6 +19,7 @@
 
 pub mod carriers;
 mod drive;
+pub mod fuzz;
 pub mod ledger;
 pub mod life;
 pub mod network;
