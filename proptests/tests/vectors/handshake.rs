@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
-use adit_core::auth::{Keys, ResumeKey, Transcript};
+use adit_core::auth::{Keys, Transcript};
 use adit_core::{
-    CarrierFacts, ClientHandshake, ClientHello, ClientId, Config, Endpoint, Established, Frame,
-    Grant, HandshakeEvent, Instance, Instant, Resume, Resumed, ServerFacts, ServerHandshake,
-    Service, ServiceId, ServiceKind, SessionId, Token, Transmit, TunnelName, VERSION, Verifier,
+    CarrierFacts, ClientHandshake, ClientHello, ClientId, Config, Endpoint, Established, Grant,
+    HandshakeEvent, Instance, Instant, Resumption, ServerFacts, ServerHandshake, Service,
+    ServiceId, ServiceKind, Session, StreamId, Token, Transmit, TunnelName, Verifier,
 };
+use adit_proptests::pair::any_open;
+use bytes::Bytes;
 use hkdf::Hkdf;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -97,13 +99,16 @@ impl Case {
             labels: vec![("region".into(), "eu-1".into())],
             software: "adit-client 0.1.0".into(),
         };
-        let facts = CarrierFacts {
+        let (facts, seed) = (self.facts(), [self.seed; 32]);
+        ClientHandshake::new(config(), &self.token(), hello, facts, seed, NOW)
+    }
+
+    const fn facts(&self) -> CarrierFacts {
+        CarrierFacts {
             exporter: self.exporter,
             tls: self.exporter.is_some(),
             certificate_checked: false,
-        };
-        let seed = [self.seed; 32];
-        ClientHandshake::new(config(), &self.token(), hello, facts, seed, NOW)
+        }
     }
 
     fn record(&self) -> Value {
@@ -137,7 +142,7 @@ impl Case {
         let t1 = Transcript::auth(&hello, auth_front);
         let t2 = t1.welcome(&client_proof, welcome_front);
         let derived = Derived::new(self.token, self.tunnel);
-        let greeting = bytes(|| self.accept(&mut endpoint).poll_transmit(NOW, 20_000));
+        let resume_key = *established.resume_key.expose();
         json!({
             "name": self.name,
             "token": self.token,
@@ -154,48 +159,83 @@ impl Case {
             "WELCOME": hex(&welcome),
             "T2": hex(t2.as_bytes()),
             "server proof": hex(&server_proof),
-            "resume key": hex(established.resume_key.expose()),
-            "resumption": self.resumption(&greeting, established.id, &established.resume_key),
+            "resume key": hex(&resume_key),
+            "resumption": self.resumption(&mut endpoint, established, admitted),
         })
     }
 
-    /// What RESUME and RESUMED will be when sessions can be resumed.
-    fn resumption(&self, hello: &[u8], session: SessionId, key: &ResumeKey) -> Value {
-        let resume = Frame::Resume(Resume {
-            version: VERSION,
-            session,
-            nonce: [0x18; 32],
+    /// The session on its second carrier. Some of what each side sent on the first has not arrived.
+    fn resumption(&self, endpoint: &mut Endpoint, ours: Established, theirs: Established) -> Value {
+        let (mut client, mut session) = (ours.session, theirs.session);
+        let id = session.open(NOW, any_open()).expect("an open session");
+        write(&mut session, id, 70);
+        let down = all(&mut session);
+        let slab = down.len();
+        client.handle_input(NOW, down.into(), slab);
+        write(&mut client, id, 5_000);
+        write(&mut session, id, 100);
+        let _lost = (all(&mut client), all(&mut session));
+
+        let mut server = self.accept(endpoint);
+        let hello = bytes(|| server.poll_transmit(NOW, 20_000));
+        let resumption = Resumption {
+            id: ours.id,
+            key: ours.resume_key,
+            bound: ours.bound,
             epoch: 1,
-            received: 70_000,
-            oldest: 4_096,
-            binding: self.exporter,
-            proof: [0; 32],
-        })
-        .encoding();
-        let (front, _) = split(&resume);
-        let r1 = Transcript::resume(hello, front);
-        let client_proof = key.client_proof(&r1);
-        let resume = [front, &client_proof].concat();
-        let resumed = Frame::Resumed(Resumed {
-            epoch: 1,
-            received: 5_000,
-            oldest: 65_536,
-            proof: [0; 32],
-        })
-        .encoding();
-        let (front, _) = split(&resumed);
-        let r2 = r1.resumed(&client_proof, front);
-        let server_proof = key.server_proof(&r2);
+        };
+        let seed = [self.seed + 50; 32];
+        let mut again = ClientHandshake::resume(config(), resumption, self.facts(), seed, NOW);
+        again
+            .handle_input(NOW, hello.clone().into())
+            .expect("a hello");
+        again
+            .state_position(NOW, &mut client)
+            .expect("a session that waits");
+        let resume = bytes(|| again.poll_transmit(NOW, 20_000));
+        server
+            .handle_input(NOW, resume.clone().into())
+            .expect("a RESUME");
+        let verifier = Verifier::new(&self.token(), &self.tunnel());
+        let found = endpoint.find(NOW, &mut server, Some(&verifier));
+        assert_eq!(found, Some(theirs.id));
+        server.attach(NOW, &mut session).expect("the positions fit");
+        let resumed = bytes(|| session.poll_transmit(NOW, 20_000));
+        again
+            .handle_input(NOW, resumed.clone().into())
+            .expect("a RESUMED");
+        assert_eq!(again.attach(NOW, &mut client), Some(Ok(())));
+
+        let (resume_front, client_proof) = split(&resume);
+        let r1 = Transcript::resume(&hello, resume_front);
+        let (resumed_front, server_proof) = split(&resumed);
+        let r2 = r1.resumed(&client_proof, resumed_front);
         json!({
-            "SERVER_HELLO": hex(hello),
+            "SERVER_HELLO": hex(&hello),
             "RESUME": hex(&resume),
             "R1": hex(r1.as_bytes()),
             "client proof": hex(&client_proof),
-            "RESUMED": hex(&[front, &server_proof].concat()),
+            "RESUMED": hex(&resumed),
             "R2": hex(r2.as_bytes()),
             "server proof": hex(&server_proof),
         })
     }
+}
+
+fn write(session: &mut Session, id: StreamId, len: usize) {
+    let mut data = Bytes::from(vec![0x61; len]);
+    session.write(id, &mut data).expect("an open stream");
+    assert!(data.is_empty(), "room for all of it");
+}
+
+/// All that a session has to say.
+fn all(session: &mut Session) -> Vec<u8> {
+    let mut said = Vec::new();
+    while let Some(frame) = session.poll_transmit(NOW, 20_000) {
+        said.extend_from_slice(frame.head());
+        said.extend_from_slice(frame.payload());
+    }
+    said
 }
 
 fn admit(endpoint: &mut Endpoint, server: &mut ServerHandshake) -> Established {
