@@ -4,64 +4,23 @@
 //! The handshakes, the endpoint and both sessions are the real ones. What is played here is what their owners do: dial, route bytes, and drop a carrier that
 //! ended. An owner may be late to drop an old carrier, so its bytes still come to the session for a while.
 
+mod carrier;
+mod time;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use adit_core::{
     CarrierFacts, ClientHandshake, ClientHello, ClientId, Config, Endpoint, Established, Event,
-    HandshakeError, HandshakeEvent, Instance, Instant, Resumption, ServerFacts, ServerHandshake,
-    Session, Side, Token, Transmit, TunnelName, Verifier,
+    HandshakeError, HandshakeEvent, Instance, Instant, Resumption, ServerFacts, Session, Side,
+    Token, Transmit, TunnelName, Verifier,
 };
 use bytes::Bytes;
+pub use carrier::Cut;
+use carrier::{Carrier, ClientEnd, ServerEnd};
 
 use crate::pipe::{Pipe, Shape};
 use crate::random::Random;
-
-/// One carrier.
-#[derive(Debug)]
-pub struct Carrier {
-    /// From the client to the server.
-    up: Pipe,
-    down: Pipe,
-    client: Option<ClientEnd>,
-    server: Option<ServerEnd>,
-    /// When each end learns that the carrier is gone, if it does.
-    client_learns: Option<Instant>,
-    server_learns: Option<Instant>,
-}
-
-#[derive(Debug)]
-enum ClientEnd {
-    Handshake(Box<ClientHandshake>),
-    Session,
-}
-
-#[derive(Debug)]
-enum ServerEnd {
-    Handshake(Box<ServerHandshake>),
-    Session,
-}
-
-/// How a carrier ends.
-#[derive(Clone, Copy, Debug)]
-pub enum Cut {
-    /// Both ends learn at once, and what was under way is lost.
-    Reset,
-    /// Both ends learn, each after so many bytes of what was under way to it.
-    After {
-        /// To the client.
-        down: usize,
-        /// To the server.
-        up: usize,
-    },
-    /// Nobody learns, and nothing arrives any more.
-    Silence,
-    /// Nothing more arrives at the server; the other direction works.
-    UpStalls,
-    /// Nothing more arrives at the client; the other direction works.
-    DownStalls,
-}
 
 /// A client, a server, and the carriers between them.
 pub struct Carriers {
@@ -272,85 +231,6 @@ impl Carriers {
         moved
     }
 
-    /// Goes to the next moment at which something happens by itself, at most `most` away.
-    ///
-    /// # Panics
-    ///
-    /// If a session wants to be woken for the same deadline for ever.
-    pub fn advance(&mut self, most: Duration) {
-        let due = self.due().unwrap_or(self.now + most);
-        self.now = due
-            .max(self.now + Duration::from_micros(1))
-            .min(self.now + most);
-        let now = self.now;
-        for session in [&mut self.client, &mut self.server].into_iter().flatten() {
-            session.handle_timeout(now);
-            let passed = |session: &Session| session.poll_timeout().is_some_and(|at| at <= now);
-            if passed(session) {
-                session.handle_timeout(now);
-                assert!(!passed(session), "a deadline was in the past twice: {now}");
-            }
-        }
-        for index in 0..self.carriers.len() {
-            let carrier = &mut self.carriers[index];
-            if let Some(ClientEnd::Handshake(handshake)) = &mut carrier.client
-                && let Err(error) = handshake.handle_timeout(now)
-            {
-                self.failures.push(error);
-                carrier.drop_client(now);
-            }
-            if let Some(ServerEnd::Handshake(handshake)) = &mut carrier.server
-                && handshake.handle_timeout(now).is_err()
-            {
-                carrier.drop_server(now);
-            }
-        }
-    }
-
-    /// Runs for `time`.
-    ///
-    /// # Panics
-    ///
-    /// If the two never come to rest at one instant: each step is bounded.
-    pub fn run(&mut self, time: Duration) {
-        let end = self.now + time;
-        while self.now < end {
-            self.settle();
-            self.advance(end - self.now);
-        }
-    }
-
-    /// Moves everything that can be moved at this instant.
-    ///
-    /// # Panics
-    ///
-    /// If there is no end to it.
-    pub fn settle(&mut self) {
-        let mut rounds = 0;
-        while self.exchange() {
-            rounds += 1;
-            assert!(rounds < 100_000, "no rest at {}", self.now);
-        }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let sessions = [&self.client, &self.server].into_iter().flatten();
-        let mut due: Vec<Instant> = sessions.filter_map(Session::poll_timeout).collect();
-        for carrier in &self.carriers {
-            due.extend(carrier.up.due());
-            due.extend(carrier.down.due());
-            due.extend(carrier.client_learns);
-            due.extend(carrier.server_learns);
-            if let Some(ClientEnd::Handshake(handshake)) = &carrier.client {
-                due.extend(handshake.poll_timeout());
-            }
-            if let Some(ServerEnd::Handshake(handshake)) = &carrier.server {
-                due.extend(handshake.poll_timeout());
-            }
-        }
-        due.into_iter().min()
-    }
-
     fn redial(&mut self) -> bool {
         let trying = |it: &Carrier| matches!(it.client, Some(ClientEnd::Handshake(_)));
         let over = self.client.as_ref().is_some_and(Session::is_closed);
@@ -551,38 +431,6 @@ impl Carriers {
         }
     }
 
-    /// Ends learn that their carrier is gone.
-    fn learn(&mut self, index: usize) -> bool {
-        let (number, now) = (index + self.dropped, self.now);
-        let carrier = &mut self.carriers[index];
-        let mut moved = false;
-        // What came before the end counts.
-        let read_out = carrier.down.due().is_none_or(|due| due > now);
-        if carrier.client_learns.is_some_and(|at| at <= now) && read_out {
-            carrier.client_learns = None;
-            if carrier.client.take().is_some() && self.current[0] == Some(number) {
-                self.current[0] = None;
-                self.client
-                    .iter_mut()
-                    .for_each(|it| it.handle_carrier_lost(now));
-            }
-            moved = true;
-        }
-        let carrier = &mut self.carriers[index];
-        let read_out = carrier.up.due().is_none_or(|due| due > now);
-        if carrier.server_learns.is_some_and(|at| at <= now) && read_out {
-            carrier.server_learns = None;
-            if carrier.server.take().is_some() && self.current[1] == Some(number) {
-                self.current[1] = None;
-                self.server
-                    .iter_mut()
-                    .for_each(|it| it.handle_carrier_lost(now));
-            }
-            moved = true;
-        }
-        moved
-    }
-
     /// Fetches events, and does what owners do about them.
     fn collect(&mut self) -> bool {
         let mut moved = false;
@@ -608,28 +456,6 @@ impl Carriers {
             }
         }
         moved
-    }
-}
-
-impl Carrier {
-    fn cut(&mut self, now: Instant, down: usize, up: usize) {
-        self.up.cut_after(up);
-        self.down.cut_after(down);
-        self.client_learns = Some(now.max(self.down.last_due().unwrap_or(now)));
-        self.server_learns = Some(now.max(self.up.last_due().unwrap_or(now)));
-    }
-
-    /// The client closes its end: the server learns when the word arrives, if it does.
-    fn drop_client(&mut self, now: Instant) {
-        if self.client.take().is_some() && !self.up.is_cut() {
-            self.server_learns = Some(self.up.last_due().unwrap_or(now).max(now));
-        }
-    }
-
-    fn drop_server(&mut self, now: Instant) {
-        if self.server.take().is_some() && !self.down.is_cut() {
-            self.client_learns = Some(self.down.last_due().unwrap_or(now).max(now));
-        }
     }
 }
 
