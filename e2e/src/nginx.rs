@@ -1,7 +1,8 @@
-//! nginx with its defaults, ending TLS in front of servers.
+//! nginx with its defaults, ending TLS in front of servers. Only after a reload
+//! its old workers don't wait for connections for ever, but for a second.
 
 use crate::authority::Authority;
-use crate::process::{Process, Recipe};
+use crate::process::{Process, Recipe, run};
 use crate::scene::Scene;
 use crate::{ports, wait};
 use std::fmt::Write as _;
@@ -17,6 +18,7 @@ pub struct Nginx {
     pub process: Process,
     /// The port of every host name.
     pub port: u16,
+    recipe: Recipe,
     access: PathBuf,
 }
 
@@ -91,6 +93,7 @@ impl Nginx {
             "user root;
             worker_processes 1;
             daemon off;
+            worker_shutdown_timeout 1s;
             pid {at}/pid;
             events {{ worker_connections 4096; }}
             http {{
@@ -110,8 +113,9 @@ impl Nginx {
             .args(["-e", "stderr", "-p", &at.to_string(), "-c"])
             .args([config]);
         let nginx = Self {
-            process: scene.start("nginx", recipe),
+            process: scene.start("nginx", recipe.clone()),
             port,
+            recipe,
             access,
         };
         nginx.wait_ready();
@@ -133,6 +137,17 @@ impl Nginx {
     pub fn restart(&mut self) {
         self.process.restart();
         self.wait_ready();
+    }
+
+    /// `nginx -s reload`: new workers take new connections, and the old ones end
+    /// theirs within a second.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be told.
+    pub fn reload(&self) {
+        let recipe = self.recipe.clone().args(["-s", "reload"]);
+        run("nginx", Duration::from_secs(30), &recipe);
     }
 
     /// Requests that ended so far, one a line. An upgraded connection shows up

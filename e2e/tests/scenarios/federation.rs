@@ -13,19 +13,19 @@ use adit_e2e::wait::until;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-const NAMES: [&str; 2] = ["orion-aws", "orion-equinix"];
+pub(super) const NAMES: [&str; 2] = ["orion-aws", "orion-equinix"];
 
 /// A private cluster, and its own pair of server and client.
-struct Cluster {
+pub(super) struct Cluster {
     name: &'static str,
     prometheus: Prometheus,
     _exporter: Process,
-    server: Server,
-    data: u16,
+    pub(super) server: Server,
+    pub(super) data: u16,
 }
 
 impl Cluster {
-    fn start(scene: &Scene, name: &'static str) -> Self {
+    pub(super) fn start(scene: &Scene, name: &'static str) -> Self {
         let (exporter, node) = node_exporter(scene, &format!("{name}-node"));
         let own = ports::free();
         // Jobs and instances are named alike in both clusters on purpose.
@@ -49,12 +49,12 @@ scrape_configs:
         }
     }
 
-    fn host(&self) -> String {
+    pub(super) fn host(&self) -> String {
         format!("{}.prometheus.example.com", self.name)
     }
 
-    fn client(&self, scene: &Scene, nginx: &Nginx, ca: &str) -> Process {
-        let url = format!("wss://{}:{}/connect", self.host(), nginx.port);
+    pub(super) fn client(&self, scene: &Scene, ingress: u16, ca: &str) -> Process {
+        let url = format!("wss://{}:{ingress}/connect", self.host());
         let services = [(self.data, self.prometheus.port)];
         let args = ["--ca-file", ca, "--client-id", self.name];
         let recipe = client(scene, &url, &services, &args);
@@ -80,7 +80,7 @@ fn two_clusters_are_federated_and_come_back_after_every_kill() {
     let mut nginx = Nginx::proxy(&scene, &authority, &backends);
     let mut clients = clusters
         .each_ref()
-        .map(|cluster| cluster.client(&scene, &nginx, &ca));
+        .map(|cluster| cluster.client(&scene, nginx.port, &ca));
 
     let targets = clusters
         .each_ref()

@@ -3,7 +3,7 @@
 
 use adit_e2e::adit::{SOON, Server, client, wait_served};
 use adit_e2e::process::Process;
-use adit_e2e::relay::Relay;
+use adit_e2e::relay::{Cut, Relay};
 use adit_e2e::scene::Scene;
 use adit_e2e::{http, ports, services, wait};
 use std::thread;
@@ -44,7 +44,7 @@ fn a_client_comes_back_after_a_cut_and_after_silence() {
 
     let before = relay.connections();
     let start = Instant::now();
-    relay.cut();
+    relay.cut(Cut::End);
     assert_eq!(before, 1);
     wait::until("a new connection", SOON, || {
         (relay.connections() == 1).then_some(())
