@@ -175,6 +175,27 @@ fn a_session_without_a_carrier_gets_no_visitor_while_another_serves_the_port() {
 }
 
 #[test]
+fn no_visitor_waits_for_a_client_that_stopped_a_moment_ago_while_another_serves_the_port() {
+    let (mut world, server, client) = tunnelled(7, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    world.client(named("other", UPSTREAM), Ok(token("a")));
+    world.expect_sessions(server, 2);
+    let ask = |world: &mut World, n: u8| {
+        let visitor = world.visitor(PORT);
+        world.say(visitor, &[n]);
+        let answered = |world: &mut World| world.heard(visitor) == [n];
+        assert!(world.run_until(SECOND * 2, answered), "visitor {n}");
+    };
+    // Both have just been heard.
+    ask(&mut world, 0);
+    ask(&mut world, 1);
+    world.suspend(client, true);
+    for n in 2..8 {
+        ask(&mut world, n);
+    }
+}
+
+#[test]
 fn a_client_that_slept_notices_at_once_that_its_carrier_is_gone() {
     let (mut world, server, client) = tunnelled(8, &[("9090", UPSTREAM)]);
     world.suspend(client, true);

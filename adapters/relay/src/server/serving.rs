@@ -28,9 +28,6 @@ pub(super) enum Role {
 /// The least time that a session gets to answer a ping before it counts as silent.
 const ANSWER_MIN: Duration = Duration::from_secs(1);
 
-/// A client that was heard within this is there. A visitor of another is not read before it has given a sign of life, where others serve the same port.
-const FRESH: Duration = Duration::from_millis(100);
-
 /// Visitors that may wait for a session that has no carrier. None of them is read, so they cost little, but each is a connection that
 /// nobody answers.
 const HELD_MAX: usize = 256;
@@ -126,7 +123,8 @@ impl Serving {
         self.held += usize::from(!self.session.is_attached());
         let others = visitor.0.others;
         self.streams.insert(stream, Some(socket), Some(visitor));
-        if others && now > self.session.last_received() + FRESH {
+        // However lately the client was heard, it may have stopped since; and what was read from a visitor can't go to another client.
+        if others {
             self.streams.hold(stream);
             self.unconfirmed.push(stream);
             self.session.ping(now);
