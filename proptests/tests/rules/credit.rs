@@ -168,3 +168,25 @@ fn what_a_session_took_of_the_budget_comes_back_when_it_ends() {
     drop(pair);
     assert_eq!(config.budget.free(), free);
 }
+
+#[test]
+fn credit_follows_what_was_taken_and_not_what_has_arrived() {
+    // A window that does not grow: what is stated is what was taken, and the window.
+    let config = Config {
+        stream_credit: 8_000,
+        stream_window_first: 8_000,
+        stream_window_max: 8_000,
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    bench.gets(&open(0, 9)).gets(&data(0, 8_000));
+    let id = bench.opened();
+    bench.sent();
+    bench.session.consume(bench.now, id, 5_000);
+    let credit = Frame::Credit {
+        stream: id,
+        offset: 13_000,
+    };
+    let said = bench.sent();
+    assert!(said.contains(&Sent::Frame(credit)), "{said:?}");
+}
