@@ -7,6 +7,7 @@ use adit_e2e::relay::{Cut, Relay};
 use adit_e2e::scene::Scene;
 use adit_e2e::{ports, services, wait};
 use std::io::{ErrorKind, Read, Write};
+use std::iter;
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::sync::mpsc;
 use std::thread;
@@ -64,8 +65,8 @@ impl Network {
     }
 }
 
-/// After what time a cut is noticed, and after what time bytes flow again through
-/// service and back.
+/// After what time a cut is noticed, and after what time the first byte sent after it is
+/// back from the service.
 fn cost(cut: Cut, round_trip: Duration) -> (Duration, Duration) {
     let scene = Scene::new("resume-cost");
     let server = Server::start(&scene, "server", &[]);
@@ -85,12 +86,15 @@ fn cost(cut: Cut, round_trip: Duration) -> (Duration, Duration) {
     let (over, wait) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let (visitor, client) = (&visitor, &client);
-        scope.spawn(move || {
+        let writing = scope.spawn(move || {
+            let mut writes = Vec::new();
             let mut to = visitor;
             while wait.recv_timeout(EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+                writes.push(Instant::now());
                 to.write_all(b"x").expect("the connection stays");
             }
             visitor.shutdown(Shutdown::Write).expect("half-close");
+            writes
         });
         let reading = scope.spawn(move || {
             let mut reads = Vec::new();
@@ -99,7 +103,7 @@ fn cost(cut: Cut, round_trip: Duration) -> (Duration, Duration) {
             loop {
                 match from.read(&mut bytes) {
                     Ok(0) => return reads,
-                    Ok(_) => reads.push(Instant::now()),
+                    Ok(n) => reads.extend(iter::repeat_n(Instant::now(), n)),
                     Err(e) => assert_eq!(e.kind(), ErrorKind::Interrupted, "it stays open"),
                 }
             }
@@ -107,6 +111,7 @@ fn cost(cut: Cut, round_trip: Duration) -> (Duration, Duration) {
         thread::sleep(STEADY);
         let at = Instant::now();
         network.cut(cut);
+        let since = Instant::now();
         let noticed = wait::until("the cut to be noticed", SOON, || {
             let dialled = network.dialled().filter(|&dialled| dialled > at);
             let told = || client.log().contains("connection lost").then(Instant::now);
@@ -122,12 +127,14 @@ fn cost(cut: Cut, round_trip: Duration) -> (Duration, Duration) {
         });
         thread::sleep(STEADY);
         drop(over);
+        let writes = writing.join().expect("all was sent");
         let reads = reading.join().expect("all came back");
-        let gaps = reads.windows(2).map(|pair| (pair[1] - pair[0], pair[1]));
-        let (_, flows) = gaps
-            .filter(|&(_, end)| end > at)
-            .max()
-            .expect("bytes flow after the cut");
+        assert_eq!(reads.len(), writes.len());
+        let (_, flows) = writes
+            .into_iter()
+            .zip(reads)
+            .find(|&(sent, _)| sent > since)
+            .expect("bytes are sent after the cut");
         (noticed - at, flows - at)
     })
 }
