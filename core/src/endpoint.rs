@@ -1,9 +1,10 @@
 //! A server's endpoint: greets every carrier, gives out session ids, keeps the table of sessions, and holds
 //! the limits on both.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::fmt;
 use core::time::Duration;
 
@@ -252,37 +253,45 @@ impl Endpoint {
     }
 
     /// A session lost its carrier, and holds `bytes` of memory. Which sessions must end for the limits on detached ones
-    /// ([`Config::detached_max`] and its like) to hold: those that have been detached for longest.
+    /// ([`Config::detached_max`] and its like) to hold: those of the tunnel that holds most that have been detached for longest.
     #[must_use]
     pub fn detached(&mut self, now: Instant, id: SessionId, bytes: usize) -> Vec<SessionId> {
         let Some(record) = self.sessions.get_mut(&id) else {
             return Vec::new();
         };
         record.attachment = Attachment::Detached { since: now, bytes };
-        let tunnel = record.tunnel.clone();
-        let mut detached: Vec<_> = self
-            .sessions
-            .iter()
-            .filter_map(|(id, record)| {
-                let (since, bytes) = record.attachment.detached()?;
-                Some((since, *id, bytes, record.tunnel == tunnel))
-            })
-            .collect();
-        detached.sort_unstable();
-        let mut count = detached.len();
-        let mut of_tunnel = detached.iter().filter(|(.., same)| *same).count();
-        let mut held: usize = detached.iter().map(|(_, _, bytes, _)| *bytes).sum();
-        let mut given_up = Vec::new();
-        for (_, id, bytes, same) in detached {
-            let too_many = count > self.config.detached_max || held > self.config.detached_bytes;
-            if too_many || (same && of_tunnel > self.config.detached_per_tunnel) {
-                given_up.push(id);
-                count -= 1;
-                held -= bytes;
-                of_tunnel -= usize::from(same);
+        let mut tunnels: BTreeMap<&TunnelName, Detached> = BTreeMap::new();
+        for (id, record) in &self.sessions {
+            if let Some((since, bytes)) = record.attachment.detached() {
+                tunnels
+                    .entry(&record.tunnel)
+                    .or_default()
+                    .push(since, *id, bytes);
             }
         }
-        given_up
+        let mut given_up = Vec::new();
+        let (max, bytes) = (self.config.detached_max, self.config.detached_bytes);
+        loop {
+            let count: usize = tunnels.values().map(|tunnel| tunnel.sessions.len()).sum();
+            let held: usize = tunnels.values().map(|tunnel| tunnel.bytes).sum();
+            let crowded =
+                |tunnel: &&mut Detached| tunnel.sessions.len() > self.config.detached_per_tunnel;
+            let next = if let Some(tunnel) = tunnels.values_mut().find(crowded) {
+                tunnel.pop()
+            } else if held > bytes {
+                let most = tunnels.values_mut().max_by_key(|tunnel| tunnel.bytes);
+                most.and_then(Detached::pop)
+            } else if count > max {
+                let most = tunnels.values_mut().max_by_key(|it| it.sessions.len());
+                most.and_then(Detached::pop)
+            } else {
+                None
+            };
+            match next {
+                Some(id) => given_up.push(id),
+                None => return given_up,
+            }
+        }
     }
 
     /// A session has a carrier again.
@@ -330,6 +339,28 @@ impl Endpoint {
             let same_client = record.tunnel == *tunnel && record.client_id == *client_id;
             (same_client && record.instance != *instance).then_some(id)
         })
+    }
+}
+
+/// The detached sessions of one tunnel.
+#[derive(Default)]
+struct Detached {
+    bytes: usize,
+    /// The one that has been detached for longest comes first.
+    sessions: BinaryHeap<Reverse<(Instant, SessionId, usize)>>,
+}
+
+impl Detached {
+    fn push(&mut self, since: Instant, id: SessionId, bytes: usize) {
+        self.bytes += bytes;
+        self.sessions.push(Reverse((since, id, bytes)));
+    }
+
+    /// Gives up the one that has been detached for longest.
+    fn pop(&mut self) -> Option<SessionId> {
+        let Reverse((_, id, bytes)) = self.sessions.pop()?;
+        self.bytes -= bytes;
+        Some(id)
     }
 }
 

@@ -246,3 +246,32 @@ fn a_carrier_of_two_and_a_half_kilobytes_a_second_stays_alive_though_a_record_ta
     let meter = world.meter(client).expect("it runs");
     assert_eq!(meter.counters().attempts_failed_total, 0);
 }
+
+#[test]
+fn a_slow_carrier_with_a_short_round_trip_is_not_left_for_another_in_the_middle_of_each_record() {
+    for (millis, capacity) in [(20, 80), (20, 140), (10, 60), (50, 125)] {
+        let mut world = World::new(9);
+        let slow = Shape {
+            latency: Duration::from_millis(millis),
+            capacity,
+            piece_max: capacity,
+        };
+        world.shape(CONTROL, slow);
+        let (server, _) = tls(&mut world, true, false);
+        world.listen(UPSTREAM, Behaviour::Manual);
+        assert!(world.run_until(SECOND * 20, |world| world.counters(server).sessions == 1));
+        let visitors = [(); 4].map(|()| world.visitor(PORT));
+        for visitor in visitors {
+            world.say(visitor, b"question");
+        }
+        world.run(SECOND * 4);
+        let answer = vec![5; 30_000];
+        for _ in visitors {
+            let upstream = world.accepted(UPSTREAM).expect("a dial for each");
+            world.say(upstream, &answer);
+        }
+        let heard = |world: &mut World| visitors.iter().all(|it| world.heard(*it) == answer);
+        assert!(world.run_until(SECOND * 100, heard), "{millis} ms");
+        assert_eq!(world.counters(server).resumes_total, 0, "{millis} ms");
+    }
+}

@@ -283,3 +283,30 @@ fn a_client_that_is_told_to_stop_while_it_has_no_carrier_finishes_its_streams_fi
     assert!(world.run_until(SECOND * 5, |world| world.has_ended(client)));
     assert!(world.saw_fin(visitor) && !world.was_reset(visitor));
 }
+
+#[test]
+fn a_session_of_a_draining_server_ends_with_its_carrier() {
+    let (mut world, server, _) = tunnelled(13, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    let visitor = world.visitor(PORT);
+    world.say(visitor, b"hello");
+    world.expect_heard(visitor, b"hello");
+    world.drain_server(server, SECOND * 300);
+    world.run(SECOND);
+    assert!(!world.was_reset(visitor));
+    world.break_carriers(Break::Reset);
+    assert!(world.run_until(SECOND, |world| world.was_reset(visitor)));
+}
+
+#[test]
+fn both_sides_count_the_same_carriers() {
+    let (mut world, server, client) = tunnelled(14, &[("9090", UPSTREAM)]);
+    world.break_carriers(Break::Reset);
+    world.run(SECOND);
+    let (theirs, ours) = (
+        world.counters(server),
+        world.meter(client).expect("it runs").counters(),
+    );
+    assert_eq!((theirs.carriers_total, ours.carriers_total), (2, 2));
+    assert_eq!((theirs.carriers, ours.carriers), (1, 1));
+}

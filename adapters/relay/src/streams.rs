@@ -103,6 +103,12 @@ impl Streams {
         self.tally.add(Count::StreamsTotal, 1);
     }
 
+    /// Streams whose visitor has noticed nothing of the session yet.
+    pub(crate) fn untouched(&self) -> usize {
+        let locals = self.by_id.values();
+        locals.filter(|local| local.visitor.is_some()).count()
+    }
+
     /// Reads nothing from a stream's local socket until [`release_held`](Self::release_held).
     pub(crate) fn hold(&mut self, id: StreamId) {
         if let Some(local) = self.by_id.get_mut(&id) {

@@ -14,9 +14,9 @@ use crate::sockets::Sockets;
 /// with unread input resets the connection.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
-/// Who receives and has said nothing for so long says something. More than the silence after which an idle session asks for a sign of
-/// life, so that two idle sides don't both ask; less than the silence that is death, with time for the way.
-const PARTS_AFTER: Duration = Duration::from_millis(2_500);
+/// Who receives and has said nothing for so long says something. With the way back it must stay below max(3 round trips, 2 s), after which the other
+/// side, which has something under way, suspects the carrier and begins on another from the start of this very record, for ever.
+const PARTS_AFTER: Duration = Duration::from_secs(1);
 
 /// A carrier and the socket under it.
 pub(crate) struct Wire {

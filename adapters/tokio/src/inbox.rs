@@ -35,6 +35,17 @@ impl<T> Inbox<T> {
         None
     }
 
+    /// Leaves an item in front of all others, also beyond the limit: for what must not wait behind them. Gives it back once the inbox is
+    /// closed.
+    pub(crate) fn push_first(&self, item: T) -> Option<T> {
+        match self.items().as_mut() {
+            Some(items) => items.push_front(item),
+            None => return Some(item),
+        }
+        self.board.nudge();
+        None
+    }
+
     /// The oldest item.
     pub(crate) fn next(&self) -> Option<T> {
         self.items().as_mut()?.pop_front()

@@ -188,10 +188,9 @@ async fn run_peer(hub: Arc<Hub>, peer: Peer, stream: TcpStream, inbox: Arc<PeerI
         }
         for (stream, handover) in driver.handed_over() {
             // A carrier for a session that has just ended is closed: its client asks again, and is told so.
-            drop(hub.leave(
-                handover.peer(),
-                Waiting::Carrier(stream, Box::new(handover)),
-            ));
+            if let Some(inbox) = hub.inbox(handover.peer()) {
+                drop(inbox.push_first(Waiting::Carrier(stream, Box::new(handover))));
+            }
         }
         done
     })

@@ -104,7 +104,7 @@ impl ClientHandshake {
     /// A handshake that goes on with a session, on a carrier that is ready to carry frames. `seed` must be fresh and secret.
     ///
     /// It [asks for the session's position](Self::wants_position) once, and ends in [`attach`](Self::attach). A refusal with
-    /// another code than `STALE`, `BUSY` or `SHUTTING_DOWN` means that the session is lost.
+    /// `UNKNOWN_SESSION`, `EXPIRED`, `GONE`, `UNAUTHORIZED` or a code of binding means that the session is lost.
     #[must_use]
     pub fn resume(
         config: Arc<Config>,
@@ -459,7 +459,8 @@ impl ClientHandshake {
         if !keys.check_server(&t2, &welcome.proof) {
             return Err(HandshakeError::ServerProofWrong);
         }
-        check_welcome(&hello.services, self.config.keeps(), &welcome)?;
+        let asked_window = self.config.keeps().then_some(self.config.resume_window);
+        check_welcome(&hello.services, asked_window, &welcome)?;
         let resume_window = Duration::from_millis(welcome.resume_window_ms);
         let mut session = Session::new(self.config.clone(), Side::Client, welcome.limits, now);
         if welcome.features & features::RESUMPTION != 0 {
@@ -561,13 +562,18 @@ fn choose_binding(
 /// Whether WELCOME fits what was asked for.
 fn check_welcome(
     services: &[Service],
-    keeps: bool,
+    asked_window: Option<Duration>,
     welcome: &Welcome,
 ) -> Result<(), ProtocolError> {
     let resumable = welcome.features & features::RESUMPTION != 0;
-    if welcome.features & !features::RESUMPTION != 0 || (resumable && !keeps) {
+    if welcome.features & !features::RESUMPTION != 0 || (resumable && asked_window.is_none()) {
         return Err(ProtocolError::MALFORMED(
             "a feature is granted that was not offered",
+        ));
+    }
+    if resumable && asked_window.is_some_and(|asked| welcome.resume_window_ms > millis(asked)) {
+        return Err(ProtocolError::MALFORMED(
+            "a longer resume window is granted than was asked for",
         ));
     }
     if welcome.epoch != 0 || (welcome.resume_window_ms != 0 && !resumable) {

@@ -472,7 +472,7 @@ impl ServerHandshake {
     ///
     /// # Errors
     ///
-    /// Why the client is refused after all; the refusal goes out by itself. With [`AuthFailure::Gone`], or if it was over
+    /// Why the client is refused after all; the refusal is the next thing to be [sent](Self::poll_transmit). With [`AuthFailure::Gone`], or if it was over
     /// before, the session has ended.
     pub fn attach(&mut self, now: Instant, session: &mut Session) -> Result<(), AuthFailure> {
         let State::Found(wanted, key) = &self.state else {

@@ -235,6 +235,7 @@ impl Session {
         if now >= self.sweep_at {
             self.sweep_at = now + self.config.stream_idle;
             self.give_idle_credit_back(now);
+            self.replay.shrink();
         }
     }
 
@@ -251,7 +252,7 @@ impl Session {
         if let Some(ack) = self.positions.deadline() {
             next = next.min(ack);
         }
-        if self.store.len() > 0 {
+        if self.store.len() > 0 || self.replay.is_idle() {
             next = next.min(self.sweep_at);
         }
         Some(next)
@@ -391,6 +392,15 @@ impl Session {
             + self.decoder.memory()
             + self.refusals.capacity() * size_of::<(StreamId, Code)>()
             + self.replay.memory()
+    }
+
+    /// The same, if every slice that waits to be sent, or may have to be sent again, keeps alive as much as it may.
+    #[must_use]
+    pub fn memory_at_most(&self) -> usize {
+        let sending = |(_, stream): (usize, &Stream)| stream.send.memory();
+        let slices = self.store.slab.iter().map(sending).sum::<usize>() + self.replay.memory();
+        let more = usize::try_from(crate::config::SEND_HOLD_FACTOR - 1).unwrap_or(usize::MAX);
+        self.memory() + slices.saturating_mul(more)
     }
 
     /// The end, for whatever reason; the first one counts.

@@ -135,11 +135,19 @@ impl Replay {
                 self.offset = 0;
             }
         }
+    }
+
+    /// Gives buffers back that hold nothing. An idle session holds none; one that is in use keeps them from exchange to exchange.
+    pub(crate) fn shrink(&mut self) {
         if self.items.is_empty() {
-            // An idle session holds no buffer.
             self.items = VecDeque::new();
             self.chunk = BytesMut::new();
         }
+    }
+
+    /// Whether there are buffers that hold nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.items.is_empty() && self.items.capacity() + self.chunk.capacity() > 0
     }
 
     /// A new carrier: everything that is kept must go out again.
@@ -278,6 +286,8 @@ mod tests {
             sent(&reset())
         );
         replay.acknowledged(7);
+        assert!(replay.is_idle());
+        replay.shrink();
         assert_eq!(replay.memory(), 0);
     }
 

@@ -38,7 +38,7 @@ fn beyond_detached_max_the_longest_detached_session_goes_first() {
         detached_max: 2,
         ..Config::default()
     };
-    let (mut server, ids) = server(limits, &["a", "b", "c", "d"]);
+    let (mut server, ids) = server(limits, &["a"; 4]);
     let endpoint = &mut server.endpoint;
     assert_eq!(endpoint.detached(at(30), ids[1], 1), []);
     assert_eq!(endpoint.detached(at(20), ids[0], 1), []);
@@ -78,7 +78,7 @@ fn what_detached_sessions_hold_in_all_is_bounded_by_letting_the_longest_detached
         detached_bytes: 1_000,
         ..Config::default()
     };
-    let (mut server, ids) = server(limits, &["a", "b", "c", "d"]);
+    let (mut server, ids) = server(limits, &["a"; 4]);
     let endpoint = &mut server.endpoint;
     assert_eq!(endpoint.detached(at(1), ids[0], 400), []);
     assert_eq!(endpoint.detached(at(2), ids[1], 400), []);
@@ -107,4 +107,23 @@ fn a_session_that_the_endpoint_does_not_know_pushes_out_nobody() {
     let unknown = SessionId([9; 16]);
     assert_eq!(server.endpoint.detached(at(1), unknown, 1), []);
     assert_eq!(server.endpoint.detached(at(1), ids[0], 1), [ids[0]]);
+}
+
+#[test]
+fn a_tunnel_that_holds_most_gives_way_before_one_that_has_waited_longer() {
+    let limits = Config {
+        detached_bytes: 1_000,
+        detached_max: 3,
+        ..Config::default()
+    };
+    let (mut server, ids) = server(limits, &["quiet", "busy", "busy", "busy", "quiet"]);
+    let endpoint = &mut server.endpoint;
+    assert_eq!(endpoint.detached(at(1), ids[0], 100), []);
+    assert_eq!(endpoint.detached(at(2), ids[1], 500), []);
+    assert_eq!(endpoint.detached(at(3), ids[2], 500), [ids[1]]);
+    endpoint.ended(ids[1]);
+    assert_eq!(endpoint.detached(at(4), ids[3], 1), []);
+    // Too many now, and half of them are the quiet one's: of as many, either may go.
+    let given_up = endpoint.detached(at(5), ids[4], 1);
+    assert!(given_up == [ids[2]] || given_up == [ids[0]], "{given_up:?}");
 }

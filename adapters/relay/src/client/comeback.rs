@@ -136,6 +136,11 @@ impl Comeback {
         true
     }
 
+    /// The server asked not to be tried again before then.
+    pub(super) fn stay_away(&mut self, until: Instant) {
+        self.dial_at = self.dial_at.map(|at| at.max(until));
+    }
+
     /// An attempt came to nothing. Whether to tell it.
     pub(super) fn failed(&mut self, now: Instant, attempt: usize) -> bool {
         self.stated.take_if(|(stated, _)| *stated == attempt);

@@ -144,6 +144,8 @@ impl Client {
         let Some(comeback) = &mut relaying.comeback else {
             return;
         };
+        let stay_away = error.retry_after().min(self.shared.config.reconnect_max);
+        comeback.stay_away(now + stay_away);
         if comeback.failed(now, attempt) {
             let retry_in = comeback
                 .poll_timeout()

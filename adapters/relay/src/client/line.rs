@@ -1,6 +1,6 @@
 //! One way to the server, from the token to the end of its session: reach, link, prove, relay.
 //!
-//! A client has one line at a time, and a second one beside it while the first runs out.
+//! A client has one line with a session, others beside it that run out, and lines that are to bring the session of another back.
 
 mod coming_back;
 mod opening;

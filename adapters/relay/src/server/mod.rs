@@ -36,7 +36,7 @@ use crate::counters::Counters;
 use crate::notice::Notice;
 use table::Table;
 
-/// A peer of the server: one carrier, and the session on it. Never used twice.
+/// A peer of the server: one carrier, and the session that began on it. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u64);
 

@@ -31,6 +31,8 @@ pub struct Peer {
     from: SocketAddr,
     accepted: Instant,
     spoke: bool,
+    /// The carrier has ended or failed, and only what it brought before is still read.
+    ending: bool,
     /// Something happened since the carrier was last offered a turn to write.
     stirred: bool,
     sockets: Sockets<Role>,
@@ -74,6 +76,7 @@ impl Peer {
             from,
             accepted: now,
             spoke: false,
+            ending: false,
             stirred: true,
             sockets,
             wire: Some(Wire::new(
@@ -240,6 +243,7 @@ impl Peer {
                     self.over();
                 }
                 CarrierEvent::PeerClosed(closed) => {
+                    self.ending = true;
                     self.read_payload(now);
                     self.fail(now, &closed);
                 }
@@ -264,6 +268,8 @@ impl Peer {
                 match greeting.handle_input(now, data, &mut self.sockets) {
                     Ok(Next::Wait) => {}
                     Ok(Next::Serve(serving)) => self.serve(Some(serving)),
+                    // A carrier that has ended brings nothing back.
+                    Ok(Next::HandOver(_)) if self.ending => {}
                     Ok(Next::HandOver(owner)) => self.hand_over(owner),
                     Err(error) => self.fail(now, &error),
                 }
@@ -406,6 +412,7 @@ impl Machine for Peer {
         }
         let wire = self.wire.as_mut();
         let result = wire.map_or(Ok(()), |it| it.carrier.handle_input(now, data));
+        self.ending |= result.is_err();
         self.handle_carrier(now);
         if let Err(error) = result {
             self.fail(now, &error);

@@ -50,8 +50,6 @@ pub(super) struct Serving {
     unconfirmed: Vec<StreamId>,
     /// The session has become suspect, and visitors were not sent on yet.
     suspect: bool,
-    /// Visitors that came since the carrier was lost.
-    held: usize,
     /// It is without a carrier, and everybody knows.
     pub(super) away: bool,
     /// The carrier was lost, and why.
@@ -82,7 +80,6 @@ impl Serving {
             leaves_ports: false,
             unconfirmed: Vec::new(),
             suspect: false,
-            held: 0,
             away: false,
             lost: None,
             ended: None,
@@ -102,7 +99,12 @@ impl Serving {
         let Some((_, service)) = service else {
             return Err(visitor.refused(Code::UNKNOWN_SERVICE));
         };
-        if !self.session.is_attached() && self.held >= HELD_MAX {
+        let away = !self.session.is_attached();
+        if visitor.0.others && (away || !self.answers()) {
+            // It was this session's turn before its carrier was lost.
+            return Err(visitor.refused(Code::SESSION_LOST));
+        }
+        if away && self.streams.untouched() >= HELD_MAX {
             return Err(visitor.refused(Code::BUSY));
         }
         let open = Open {
@@ -120,7 +122,6 @@ impl Serving {
             self.session.release(stream);
             return Err(visitor.refused(Code::BUSY));
         };
-        self.held += usize::from(!self.session.is_attached());
         let others = visitor.0.others;
         self.streams.insert(stream, Some(socket), Some(visitor));
         // However lately the client was heard, it may have stopped since; and what was read from a visitor can't go to another client.
@@ -183,14 +184,12 @@ impl Serving {
 
     /// The session has no carrier: visitors go elsewhere, if they can.
     pub(super) fn detached(&mut self) {
-        self.held = 0;
         self.pulse.answers.store(false, Ordering::Relaxed);
     }
 
     /// The session went on on a carrier from `source`.
     pub(super) fn resumed(&mut self, source: IpAddr, sockets: &mut Sockets<Role>) {
         self.who.source = source;
-        self.held = 0;
         self.away = false;
         self.streams
             .release_held(self.unconfirmed.drain(..), sockets);
@@ -217,6 +216,11 @@ impl Serving {
                 .begin(now, Code::SHUTDOWN, retry_after, &mut self.session);
         }
         self.drained_at = Some(self.drained_at.map_or(until, |earlier| earlier.min(until)));
+    }
+
+    /// Whether the server drains.
+    pub(super) const fn is_draining(&self) -> bool {
+        self.drained_at.is_some()
     }
 
     /// Whether the session takes no more visitors, once.

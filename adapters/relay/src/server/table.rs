@@ -213,7 +213,6 @@ impl Table {
             return;
         };
         let tally = &entry.pulse.tally;
-        tally.add(Count::CarriersTotal, 1);
         tally.add(Count::ResumesTotal, 1);
         if std::mem::take(&mut entry.detached) {
             tally.add(Count::Carriers, 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adit_core::Instant;
+use adit_core::{Code, Instant};
 
 use super::{Peer, Phase};
 use crate::io::{Ask, SocketId};
@@ -44,12 +44,13 @@ impl Peer {
             return None;
         };
         self.from = from;
+        self.ending = false;
         self.wire = Some(Wire::new(now, carrier, socket));
         self.sockets.want_read(socket);
         self.shared.with(|table| table.resumed(now, self.id));
         self.sockets
             .ask(Ask::Notice(Notice::SessionResumed { who }));
-        self.read_payload(now);
+        self.handle_carrier(now);
         Some(socket)
     }
 
@@ -98,13 +99,17 @@ impl Peer {
         if std::mem::replace(&mut serving.away, true) {
             return;
         }
+        if serving.is_draining() {
+            // No new carrier is accepted any more.
+            serving.session.close(now, Code::SHUTDOWN);
+        }
         if serving.session.is_closed() {
             self.sockets
                 .ask(Ask::Notice(Notice::SessionEnded { who, reason }));
             self.finish(now);
             return self.over();
         }
-        let bytes = serving.session.memory();
+        let bytes = serving.session.memory_at_most();
         let window = serving.session.resume_window().unwrap_or_default();
         serving.detached();
         self.shared
