@@ -11,6 +11,7 @@ mod counters;
 mod io;
 mod leaving;
 mod notice;
+mod patience;
 mod random;
 pub mod server;
 mod sockets;

@@ -116,12 +116,6 @@ impl Streams {
         }
     }
 
-    /// Streams whose local socket is not read yet.
-    pub(crate) fn held(&self) -> impl Iterator<Item = StreamId> + '_ {
-        let held = self.by_id.iter().filter(|(_, local)| local.held);
-        held.map(|(id, _)| *id)
-    }
-
     /// Sockets of which nothing was read yet are read from now on.
     pub(crate) fn release_held<R>(
         &mut self,

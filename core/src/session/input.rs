@@ -89,7 +89,7 @@ impl Session {
         match frame {
             Frame::Ack { position } => match self.positions.acknowledged(now, position)? {
                 0 => self.glitches.spend(now)?,
-                units => self.acknowledged(units),
+                units => self.replay.acknowledged(units),
             },
             Frame::Credit { stream, offset } => self.credited(now, stream, offset)?,
             Frame::SessionCredit { offset } => {

@@ -139,11 +139,6 @@ impl Session {
         }
     }
 
-    /// The peer holds `units` more.
-    pub(super) fn acknowledged(&mut self, units: u64) {
-        self.replay.acknowledged(units);
-    }
-
     /// Says again what holds, because nobody knows whether it was heard: all credit, and that this side is leaving. A stream whose OPEN the
     /// peer, at position `received`, has not got yet is left out: OPEN carries its credit.
     fn restate(&mut self, received: u64) {

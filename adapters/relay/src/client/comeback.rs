@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use adit_core::{Backoff, Instant, Resumption};
 
+use crate::patience::patience;
+
 /// The first attempt begins within this after a carrier was lost. Not at once, because a server that ends all its carriers would meet all its clients
 /// at one moment.
 const FIRST: Duration = Duration::from_millis(100);
@@ -20,9 +22,6 @@ const QUICK_FOR: Duration = Duration::from_secs(15);
 
 /// Later they are at most so far apart: the session does not wait for ever.
 const SLOW: Duration = Duration::from_secs(5);
-
-/// An answer to RESUME gets at least so long before another attempt may ask.
-const ANSWER_MIN: Duration = Duration::from_secs(1);
 
 /// Failures are told so often at most, beside the first: many attempts fail in one outage.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
@@ -128,11 +127,16 @@ impl Comeback {
     }
 
     /// Whether that attempt may send RESUME now; if not, it may when the next one begins. `rtt`: the session's last round trip.
-    pub(super) fn may_state(&mut self, now: Instant, attempt: usize, rtt: Duration) -> bool {
+    pub(super) fn may_state(
+        &mut self,
+        now: Instant,
+        attempt: usize,
+        rtt: Option<Duration>,
+    ) -> bool {
         if self.stated.is_some_and(|(_, until)| now < until) {
             return false;
         }
-        self.stated = Some((attempt, now + ANSWER_MIN.max(rtt.saturating_mul(3))));
+        self.stated = Some((attempt, now + patience(rtt)));
         true
     }
 
@@ -202,7 +206,7 @@ mod tests {
     fn a_second_resume_waits_for_the_answer_to_the_first_but_not_for_ever() {
         let mut comeback = comeback();
         comeback.lost(at(0));
-        let rtt = Duration::from_millis(600);
+        let rtt = Some(Duration::from_millis(600));
         assert!(comeback.may_state(at(100), 1, rtt));
         assert!(!comeback.may_state(at(600), 2, rtt));
         assert!(comeback.begin(at(600)).is_none(), "nor is another dialled");
@@ -220,7 +224,7 @@ mod tests {
         assert!(comeback.calm());
         assert_eq!(comeback.poll_timeout(), None);
         comeback.suspect(at(10));
-        assert!(comeback.may_state(at(20), 1, Duration::ZERO));
+        assert!(comeback.may_state(at(20), 1, None));
         assert!(!comeback.calm());
         assert_eq!(comeback.back(at(30)), None);
         comeback.lost(at(50));

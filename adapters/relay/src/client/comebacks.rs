@@ -6,6 +6,7 @@ use std::time::Duration;
 use adit_core::Instant;
 
 use super::attempt::AttemptError;
+use super::comeback::Comeback;
 use super::line::{Line, Phase};
 use super::{Client, relaying};
 use crate::counters::Count;
@@ -16,6 +17,12 @@ use crate::notice::Notice;
 const COMEBACKS_MAX: usize = 4;
 
 impl Client {
+    /// The line whose session this one is to bring back, if it is such an attempt.
+    pub(super) fn brings_back(&self, line: usize) -> Option<usize> {
+        let (target, _) = self.lines.get(line)?.brings_back.as_ref()?;
+        Some(*target)
+    }
+
     /// Attempts to bring back the session of `target`, oldest first.
     fn comebacks(&self, target: usize) -> Vec<usize> {
         self.lines_that(|line| {
@@ -29,13 +36,17 @@ impl Client {
         let Some((relaying, _)) = relaying(&mut self.lines, &mut self.shared, target) else {
             return false;
         };
+        if !relaying
+            .comeback
+            .as_ref()
+            .is_some_and(Comeback::is_under_way)
+        {
+            return false;
+        }
         let (well, rtt) = (relaying.is_well(now), relaying.session.rtt());
         let Some(comeback) = &mut relaying.comeback else {
             return false;
         };
-        if !comeback.is_under_way() {
-            return false;
-        }
         if well && comeback.calm() {
             self.end_comebacks(now, target);
             return true;
@@ -51,11 +62,7 @@ impl Client {
                     line.stop(now, &mut self.shared);
                 }
             }
-            let entry = self.lines.vacant_entry();
-            let key = entry.key();
-            let right = Some((target, resumption));
-            entry.insert(Line::new(now, key, right, &mut self.shared));
-            self.order.push(key);
+            self.add_line(now, Some((target, resumption)));
             return true;
         }
         let asks = |key: &usize| self.lines.get(*key).is_some_and(Line::wants_position);
@@ -71,7 +78,7 @@ impl Client {
         let Some(comeback) = &mut relaying.comeback else {
             return false;
         };
-        if !comeback.may_state(now, attempt, rtt.unwrap_or_default()) {
+        if !comeback.may_state(now, attempt, rtt) {
             return false;
         }
         let epoch = |line: &Line| line.brings_back.as_ref().map(|(_, right)| right.epoch);
@@ -96,11 +103,7 @@ impl Client {
 
     /// The server answered RESUME on line `attempt`.
     pub(super) fn resumed(&mut self, now: Instant, attempt: usize) {
-        let right = self
-            .lines
-            .get(attempt)
-            .and_then(|line| line.brings_back.as_ref());
-        let Some(target) = right.map(|(target, _)| *target) else {
+        let Some(target) = self.brings_back(attempt) else {
             return;
         };
         let Some((line, other)) = self.lines.get2_mut(target, attempt) else {
@@ -123,40 +126,31 @@ impl Client {
         self.shared.sockets.ask(Ask::Notice(notice));
     }
 
-    /// An attempt to bring back the session of `target` came to nothing.
+    /// An attempt to bring back the session of `target` came to nothing; the server asked to be left alone for `at_least`. When the next one begins, if
+    /// that is to be told.
     pub(super) fn comeback_failed(
         &mut self,
         now: Instant,
         target: usize,
         attempt: usize,
-        error: AttemptError,
-    ) {
-        let Some(line) = self.lines.get_mut(target) else {
-            return;
-        };
+        error: &AttemptError,
+        at_least: Duration,
+    ) -> Option<Duration> {
+        let line = self.lines.get_mut(target)?;
         if error.loses_session() {
             line.give_up(now, error.to_string());
-            return;
+            return None;
         }
         let Phase::Open(relaying) = &mut line.phase else {
-            return;
+            return None;
         };
-        let Some(comeback) = &mut relaying.comeback else {
-            return;
-        };
-        let stay_away = error.retry_after().min(self.shared.config.reconnect_max);
-        comeback.stay_away(now + stay_away);
-        if comeback.failed(now, attempt) {
-            let retry_in = comeback
+        let comeback = relaying.comeback.as_mut()?;
+        comeback.stay_away(now + at_least);
+        let tell = comeback.failed(now, attempt);
+        tell.then(|| {
+            comeback
                 .poll_timeout()
-                .map_or(Duration::ZERO, |at| at - now);
-            let server = self.shared.config.server.clone();
-            let notice = Notice::AttemptFailed {
-                server,
-                error,
-                retry_in,
-            };
-            self.shared.sockets.ask(Ask::Notice(notice));
-        }
+                .map_or(Duration::ZERO, |at| at - now)
+        })
     }
 }

@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_core::{Backoff, Code, Instance, Instant, Open, ServiceKind, StreamId};
+use adit_core::{Backoff, Code, Instance, Instant, Open, Resumption, ServiceKind, StreamId};
 use slab::Slab;
 
 pub use attempt::{AttemptError, ProxyError};
@@ -175,11 +175,16 @@ impl Client {
             self.retry_at = Some(now + self.shared.config.reconnect_min);
             return;
         }
+        self.current = Some(self.add_line(now, None));
+    }
+
+    /// Adds a line that begins to reach the server.
+    fn add_line(&mut self, now: Instant, brings_back: Option<(usize, Resumption)>) -> usize {
         let entry = self.lines.vacant_entry();
         let key = entry.key();
-        entry.insert(Line::new(now, key, None, &mut self.shared));
+        entry.insert(Line::new(now, key, brings_back, &mut self.shared));
         self.order.push(key);
-        self.current = Some(key);
+        key
     }
 
     /// The lines of which something holds, oldest first.
@@ -246,19 +251,14 @@ impl Client {
     fn handle_news(&mut self, now: Instant, line: usize, news: News) {
         match news {
             News::Failed(error) => {
-                let right = self
-                    .lines
-                    .get(line)
-                    .and_then(|line| line.brings_back.as_ref());
-                if let Some(target) = right.map(|(target, _)| *target) {
-                    self.in_vain = self.in_vain.wrapping_add(1);
-                    self.shared.tally.add(Count::AttemptsFailed, 1);
-                    return self.comeback_failed(now, target, line, error);
-                }
                 self.in_vain = self.in_vain.wrapping_add(1);
                 self.shared.tally.add(Count::AttemptsFailed, 1);
                 let at_least = error.retry_after().min(self.shared.config.reconnect_max);
-                if let Some(retry_in) = self.retry(now, line, at_least) {
+                let retry_in = match self.brings_back(line) {
+                    Some(target) => self.comeback_failed(now, target, line, &error, at_least),
+                    None => self.retry(now, line, at_least),
+                };
+                if let Some(retry_in) = retry_in {
                     let server = self.shared.config.server.clone();
                     let notice = Notice::AttemptFailed {
                         server,

@@ -16,6 +16,7 @@ use super::visitor::{Visitor, Way, is_before_upstream};
 use crate::io::{Ask, SocketId};
 use crate::leaving::Leaving;
 use crate::notice::{Notice, Who};
+use crate::patience::patience;
 use crate::sockets::Sockets;
 use crate::streams::Streams;
 
@@ -24,9 +25,6 @@ pub(super) enum Role {
     Carrier,
     Visitor { stream: StreamId, from: SocketAddr },
 }
-
-/// The least time that a session gets to answer a ping before it counts as silent.
-const ANSWER_MIN: Duration = Duration::from_secs(1);
 
 /// Visitors that may wait for a session that has no carrier. None of them is read, so they cost little, but each is a connection that
 /// nobody answers.
@@ -148,12 +146,16 @@ impl Serving {
         others: impl Fn(ListenerId) -> bool,
         sockets: &mut Sockets<Role>,
     ) {
-        self.unconfirmed.clear();
         let elsewhere = |visitor: &Visitor| others(visitor.0.listener);
         self.streams
             .hand_on_all(elsewhere, &mut self.session, sockets);
-        let ids: Vec<StreamId> = self.streams.held().collect();
-        self.streams.release_held(ids.into_iter(), sockets);
+        self.read_unconfirmed(sockets);
+    }
+
+    /// Reads visitors that were held until the client gave a sign of life.
+    fn read_unconfirmed(&mut self, sockets: &mut Sockets<Role>) {
+        self.streams
+            .release_held(self.unconfirmed.drain(..), sockets);
     }
 
     /// Whether the session has become suspect since this was last asked.
@@ -165,8 +167,7 @@ impl Serving {
     pub(super) fn heard(&mut self, now: Instant, sockets: &mut Sockets<Role>) {
         self.session.handle_alive(now);
         self.challenged_until = None;
-        self.streams
-            .release_held(self.unconfirmed.drain(..), sockets);
+        self.read_unconfirmed(sockets);
         if !self.answers() {
             self.pulse.answers.store(true, Ordering::Relaxed);
         }
@@ -176,10 +177,9 @@ impl Serving {
         self.pulse.answers.load(Ordering::Relaxed)
     }
 
-    /// How long an answer to a ping may take (spec/04-handshake.md, section 4.8).
+    /// How long an answer to a ping may take.
     fn patience(&self) -> Duration {
-        let rtt = self.session.rtt().unwrap_or_default();
-        ANSWER_MIN.max(rtt.saturating_mul(3))
+        patience(self.session.rtt())
     }
 
     /// The session has no carrier: visitors go elsewhere, if they can.
@@ -191,8 +191,7 @@ impl Serving {
     pub(super) fn resumed(&mut self, source: IpAddr, sockets: &mut Sockets<Role>) {
         self.who.source = source;
         self.away = false;
-        self.streams
-            .release_held(self.unconfirmed.drain(..), sockets);
+        self.read_unconfirmed(sockets);
         self.challenged_until = None;
         self.pulse.answers.store(true, Ordering::Relaxed);
     }
