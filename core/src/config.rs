@@ -26,6 +26,8 @@ pub struct Config {
     pub ack_delay: Duration,
     /// An acknowledgement is sent at the latest after this many units.
     pub ack_units: u64,
+    /// After this many units, an acknowledgement is sent as soon as an eighth of a round trip has passed since the first of them came.
+    pub ack_early_units: u64,
 
     /// Streams that the peer opened and that may be open at once.
     pub streams_max: u64,
@@ -93,7 +95,8 @@ impl Default for Config {
             ping_after: Duration::from_secs(2),
             rtt_probe_interval: Duration::from_secs(10),
             ack_delay: Duration::from_millis(25),
-            ack_units: 64 * 1024,
+            ack_units: 256 * 1024,
+            ack_early_units: 16 * 1024,
             streams_max: 8_192,
             stream_credit: 8 * 1024,
             stream_window_first: 256 * 1024,

@@ -83,6 +83,11 @@ impl Schedule {
         }
     }
 
+    /// Whether it is the turn of a stream that has sent little lately.
+    pub(crate) const fn is_sparse(&self) -> bool {
+        !self.new.is_empty()
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.new.is_empty() && self.old.is_empty()
     }

@@ -78,10 +78,19 @@ impl Sender {
     fn send(&mut self) -> Option<(StreamId, usize)> {
         while let Some(frame) = self.session.poll_transmit(self.now, 16_384) {
             if let Some(sent) = data_of(&frame) {
+                self.acknowledge();
                 return Some(sent);
             }
         }
         None
+    }
+
+    /// The path is short: all that was sent has arrived.
+    fn acknowledge(&mut self) {
+        let (sent, ..) = self.session.positions();
+        let bytes = frame(kind::ACK, &varint(sent));
+        let slab = bytes.len();
+        self.session.handle_input(self.now, bytes.into(), slab);
     }
 
     /// The sparse stream has something to say; how many bytes others send before it, while `meanwhile` happens after each frame.

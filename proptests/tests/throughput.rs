@@ -15,10 +15,6 @@ const SNAPSHOT: &str = "tests/throughput.txt";
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// Where the goal is missed, in Mbit/s and ms of round trip: a window grows as if no round trip took less than 4 ms (spec/05-streams.md, section 5.4), so that it becomes
-/// longer than so short a path needs.
-const MISSED: [(u64, u64); 1] = [(1_000, 1)];
-
 /// What is written at once, again and again.
 static BULK: [u8; 64 * 1024] = [7; 64 * 1024];
 
@@ -228,7 +224,10 @@ fn the_table_of_throughput_is_as_reviewed() {
     let reviewed = std::fs::read_to_string(SNAPSHOT).unwrap_or_default();
     let differs = reviewed.lines().zip(table.lines());
     let differs = differs.into_iter().find(|(old, new)| old != new);
-    assert_eq!(missed, MISSED, "where the goal is missed:\n{table}");
+    assert!(
+        missed.is_empty(),
+        "the goal is missed at Mbit/s and ms {missed:?}:\n{table}"
+    );
     assert!(
         reviewed == table,
         "not as in {SNAPSHOT}, first at {differs:?}; if the change is meant, write it anew with ADIT_WRITE_SNAPSHOT=1:\n{table}"

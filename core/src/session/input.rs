@@ -89,7 +89,10 @@ impl Session {
         match frame {
             Frame::Ack { position } => match self.positions.acknowledged(now, position)? {
                 0 => self.glitches.spend(now)?,
-                units => self.replay.acknowledged(units),
+                units => {
+                    self.replay.acknowledged(units);
+                    self.inflight.acknowledged(now, position);
+                }
             },
             Frame::Credit { stream, offset } => self.credited(now, stream, offset)?,
             Frame::SessionCredit { offset } => {
@@ -110,7 +113,12 @@ impl Session {
                 // Only the latest is answered: a peer that never reads can't make answers pile up.
                 self.pong = Some(opaque);
             }
-            Frame::Pong(opaque) => self.liveness.pong(now, opaque),
+            Frame::Pong(opaque) => {
+                self.liveness.pong(now, opaque);
+                if let Some(min_rtt) = self.liveness.min_rtt() {
+                    self.positions.set_round_trip(min_rtt);
+                }
+            }
             Frame::Open {
                 stream,
                 credit,

@@ -1,6 +1,7 @@
 //! An open session: streams over one ordered carrier, with credit, turns, liveness and a graceful end.
 
 mod glitches;
+mod inflight;
 mod input;
 mod liveness;
 mod output;
@@ -15,9 +16,10 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use glitches::Glitches;
+use inflight::Inflight;
 use liveness::Liveness;
-use positions::Positions;
 pub use positions::Stated;
+use positions::{EARLY_MIN, Pace, Positions};
 use replay::Replay;
 
 use crate::code::Code;
@@ -136,6 +138,7 @@ pub struct Session {
     highest_of_peer: Option<StreamId>,
     positions: Positions,
     replay: Replay,
+    inflight: Inflight,
     /// How long the session may be without a carrier; `None` if it ends with its first.
     resume_window: Option<Duration>,
     /// The attempt to resume that was accepted last.
@@ -184,8 +187,14 @@ impl Session {
             refusals: VecDeque::new(),
             next_stream: side.first_stream(),
             highest_of_peer: None,
-            positions: Positions::new(ack_units, config.ack_delay),
+            positions: Positions::new(Pace {
+                units: ack_units,
+                early_units: config.ack_early_units.min(ack_units),
+                early: config.ack_delay.min(EARLY_MIN),
+                delay: config.ack_delay,
+            }),
             replay: Replay::off(),
+            inflight: Inflight::new(now, 0),
             resume_window: None,
             epoch: 0,
             detached: None,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Session;
+use super::inflight::OUT_OF_TURN;
 use super::replay::data;
 use crate::frame::Frame;
 use crate::ids::StreamId;
@@ -64,8 +65,7 @@ impl Session {
             );
         }
         if self.replay.is_behind() {
-            let payload_max = usize::try_from(DATA_PAYLOAD_MAX).unwrap_or(usize::MAX);
-            return self.replay.next(limit, DATA_HEAD_MAX, payload_max);
+            return self.frame_again(now, limit);
         }
         if self.replay.room(self.positions.unacknowledged()) == 0 {
             return None;
@@ -90,20 +90,35 @@ impl Session {
         attached && (self.has_company() || self.flow.grant_due() || self.positions.is_owed())
     }
 
+    /// What an earlier carrier has carried in vain.
+    fn frame_again(&mut self, now: Instant, limit: usize) -> Option<Transmit> {
+        if !self.inflight.has_room(0) {
+            return None;
+        }
+        let payload_max = usize::try_from(DATA_PAYLOAD_MAX).unwrap_or(usize::MAX);
+        let (frame, units) = self.replay.next(limit, DATA_HEAD_MAX, payload_max)?;
+        self.inflight.sent(now, units);
+        Some(frame)
+    }
+
     fn has_company(&self) -> bool {
         self.pong.is_some()
             || self.leaving.ours_owed
             || self.liveness.wants_ping()
             || self.flow.restate
             || !self.credit.is_empty()
-            || self.replay.is_behind()
+            || (self.replay.is_behind() && self.inflight.has_room(0))
             || (self.has_units() && self.replay.room(self.positions.unacknowledged()) > 0)
     }
 
     fn has_units(&self) -> bool {
         !self.control.is_empty()
             || !self.refusals.is_empty()
-            || (!self.schedule.is_empty() && self.flow.sent < self.flow.credit)
+            || (!self.schedule.is_empty()
+                && self.flow.sent < self.flow.credit
+                && self
+                    .inflight
+                    .has_room(out_of_turn(self.schedule.is_sparse())))
     }
 
     fn credit_frame(&mut self) -> Option<Frame> {
@@ -169,6 +184,7 @@ impl Session {
 
     fn control_sent(&mut self, now: Instant, frame: &Transmit) {
         self.positions.sent(now, 1);
+        self.inflight.sent(now, 1);
         self.replay.keep_control(frame);
     }
 
@@ -214,7 +230,16 @@ impl Session {
         let replay_room = self.replay.room(self.positions.unacknowledged());
         loop {
             let session_credit = self.flow.credit - self.flow.sent;
-            let (key, turn) = self.schedule.next(&mut self.store)?;
+            let Some((key, turn)) = self.schedule.next(&mut self.store) else {
+                self.inflight.idle();
+                return None;
+            };
+            if !self
+                .inflight
+                .has_room(out_of_turn(self.schedule.is_sparse()))
+            {
+                return None;
+            }
             let room = (limit.checked_sub(DATA_HEAD_MAX)? as u64)
                 .min(turn)
                 .min(session_credit)
@@ -237,6 +262,7 @@ impl Session {
             }
             if session_credit == 0 {
                 // Not this stream's fault: it keeps its place.
+                self.inflight.idle();
                 return None;
             }
             self.schedule.pass(&mut self.store, key);
@@ -248,9 +274,15 @@ impl Session {
         self.queued -= len;
         self.flow.sent += len as u64;
         self.positions.sent(now, len as u64);
+        self.inflight.sent(now, len as u64);
         self.replay.keep_data(id, &chunk);
         self.stats.bytes_sent += len as u64;
         self.schedule.sent(&mut self.store, key, len);
         data(id, chunk)
     }
+}
+
+/// Units that may go out beyond what should be under way: some for a stream that sends little, none for bulk.
+const fn out_of_turn(sparse: bool) -> u64 {
+    if sparse { OUT_OF_TURN } else { 0 }
 }

@@ -14,6 +14,12 @@ pub struct Stated {
     pub oldest: u64,
 }
 
+/// Acknowledgements in one round trip, if enough comes in.
+const EARLY_PER_TRIP: u32 = 8;
+
+/// The least time between two acknowledgements that nothing else goes out with: what a timer can do.
+pub(crate) const EARLY_MIN: Duration = Duration::from_millis(1);
+
 #[derive(Debug)]
 pub(crate) struct Positions {
     /// Units sent.
@@ -24,31 +30,43 @@ pub(crate) struct Positions {
     received: u64,
     /// Of those, how many were acknowledged.
     stated: u64,
-    /// When the first unit that is not acknowledged must be.
+    /// When the first unit came that is not acknowledged.
+    since: Option<Instant>,
+    /// When it must be.
     due: Option<Instant>,
     /// That time has passed; the ACK waits for the carrier to take it.
     overdue: bool,
     stated_at: Option<Instant>,
     /// Since when units are on their way of which nothing is known: an acknowledgement of some starts it anew.
     waiting_since: Option<Instant>,
-    units: u64,
-    delay: Duration,
+    pace: Pace,
+}
+
+/// When to acknowledge what nothing else goes out with (spec/06-positions.md, section 6.2).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// At the latest after so many units.
+    pub(crate) units: u64,
+    /// After so many, as soon as `early` has passed since the first.
+    pub(crate) early_units: u64,
+    pub(crate) early: Duration,
+    /// At the latest after this time.
+    pub(crate) delay: Duration,
 }
 
 impl Positions {
-    /// Acknowledges at the latest after `units` or after `delay`.
-    pub(crate) const fn new(units: u64, delay: Duration) -> Self {
+    pub(crate) const fn new(pace: Pace) -> Self {
         Self {
             sent: 0,
             acked: 0,
             received: 0,
             stated: 0,
+            since: None,
             due: None,
             overdue: false,
             stated_at: None,
             waiting_since: None,
-            units,
-            delay,
+            pace,
         }
     }
 
@@ -59,9 +77,23 @@ impl Positions {
 
     pub(crate) fn received(&mut self, now: Instant, units: u64) {
         self.received += units;
-        if units > 0 && self.due.is_none() && !self.overdue {
-            self.due = Some(now + self.delay);
+        if units == 0 || self.overdue {
+            return;
         }
+        let since = *self.since.get_or_insert(now);
+        let early = self.received - self.stated >= self.pace.early_units;
+        let delay = if early {
+            self.pace.early
+        } else {
+            self.pace.delay
+        };
+        self.due = Some(since + delay);
+    }
+
+    /// The round trip is now known to be `min_rtt` at least. Acknowledgements come several times in each, so that whoever sends knows what is on its way.
+    pub(crate) fn set_round_trip(&mut self, min_rtt: Duration) {
+        self.pace.early =
+            (min_rtt / EARLY_PER_TRIP).clamp(EARLY_MIN, self.pace.delay.max(EARLY_MIN));
     }
 
     /// Takes an ACK; how many units it acknowledged that were not before.
@@ -94,6 +126,7 @@ impl Positions {
         self.acked = stated.received;
         self.waiting_since = (self.acked < self.sent).then_some(now);
         self.stated = self.received;
+        self.since = None;
         self.due = None;
         self.overdue = false;
         Some(new)
@@ -126,6 +159,7 @@ impl Positions {
         }
         self.stated = self.received;
         self.stated_at = Some(now);
+        self.since = None;
         self.due = None;
         self.overdue = false;
         Some(self.received)
@@ -137,7 +171,7 @@ impl Positions {
 
     /// Whether an acknowledgement should go out as soon as the carrier takes it, whatever the time.
     pub(crate) const fn is_owed(&self) -> bool {
-        self.overdue || self.received - self.stated >= self.units
+        self.overdue || self.received - self.stated >= self.pace.units
     }
 
     /// Time passed: what is due then is no deadline any more, or a carrier that takes nothing would have its owner woken for

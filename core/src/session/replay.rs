@@ -161,31 +161,32 @@ impl Replay {
         self.left > 0
     }
 
-    /// The next frame to send again, of at most `limit` bytes; `head` of them are the head of a DATA frame, which carries at most `payload_max`.
+    /// The next frame to send again, of at most `limit` bytes, and its units; `head` bytes are the head of a DATA frame, which carries at most `payload_max`.
     pub(crate) fn next(
         &mut self,
         limit: usize,
         head: usize,
         payload_max: usize,
-    ) -> Option<Transmit> {
+    ) -> Option<(Transmit, u64)> {
         let item = self.items.get(self.items.len().checked_sub(self.left)?)?;
-        let frame = match item {
+        let (frame, units) = match item {
             Item::Control(frame) if frame.len() > limit => return None,
-            Item::Control(frame) => Transmit::raw(frame.clone()),
+            Item::Control(frame) => (Transmit::raw(frame.clone()), 1),
             Item::Data(stream, payload) => {
                 let room = limit.checked_sub(head)?.min(payload_max);
                 let rest = payload.slice(self.offset.min(payload.len())..);
                 let part = rest.slice(..rest.len().min(room));
+                let units = part.len() as u64;
                 if part.len() < rest.len() {
                     self.offset += part.len();
-                    return (!part.is_empty()).then(|| data(*stream, part));
+                    return (!part.is_empty()).then(|| (data(*stream, part), units));
                 }
-                data(*stream, part)
+                (data(*stream, part), units)
             }
         };
         self.left -= 1;
         self.offset = 0;
-        Some(frame)
+        Some((frame, units))
     }
 
     /// Memory held, in bytes, if each slice keeps alive no more than itself.
@@ -255,13 +256,13 @@ mod tests {
         replay.keep_data(ID, &bytes(3));
         replay.acknowledged(1 + 4_000);
         replay.rewind();
-        let first = replay.next(613, 13, 16_320).unwrap();
+        let first = replay.next(613, 13, 16_320).unwrap().0;
         assert_eq!(first.payload()[..], bytes(5_000)[4_000..4_600]);
         replay.acknowledged(100);
-        let second = replay.next(16_384, 13, 16_320).unwrap();
+        let second = replay.next(16_384, 13, 16_320).unwrap().0;
         assert_eq!(second.payload()[..], bytes(5_000)[4_600..]);
         assert_eq!(
-            replay.next(16_384, 13, 16_320).unwrap().payload()[..],
+            replay.next(16_384, 13, 16_320).unwrap().0.payload()[..],
             [0, 1, 2]
         );
         assert!(replay.next(16_384, 13, 16_320).is_none());
@@ -274,15 +275,15 @@ mod tests {
         replay.keep_data(ID, &bytes(10));
         replay.keep_control(&reset());
         replay.rewind();
-        let _ = replay.next(4 + 13, 13, 16_320).unwrap();
+        let _ = replay.next(4 + 13, 13, 16_320).unwrap().0;
         replay.acknowledged(4);
         replay.rewind();
         assert_eq!(
-            replay.next(16_384, 13, 16_320).unwrap().payload()[..],
+            replay.next(16_384, 13, 16_320).unwrap().0.payload()[..],
             bytes(10)[4..]
         );
         assert_eq!(
-            sent(&replay.next(16_384, 13, 16_320).unwrap()),
+            sent(&replay.next(16_384, 13, 16_320).unwrap().0),
             sent(&reset())
         );
         replay.acknowledged(7);
@@ -341,7 +342,7 @@ mod tests {
         let payload = bytes(COPY_BELOW);
         replay.keep_data(ID, &payload);
         replay.rewind();
-        let again = replay.next(16_384, 13, 16_320).unwrap();
+        let again = replay.next(16_384, 13, 16_320).unwrap().0;
         assert_eq!(again.payload().as_ptr(), payload.as_ptr());
     }
 }

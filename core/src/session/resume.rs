@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::inflight::Inflight;
 use super::replay::Replay;
 use super::{Session, Stated};
 use crate::error::SessionError;
@@ -61,6 +62,7 @@ impl Session {
         };
         self.replay.acknowledged(units);
         self.replay.rewind();
+        self.inflight = Inflight::new(now, peer.received);
         self.epoch = epoch;
         self.detached = None;
         self.detached_for = None;

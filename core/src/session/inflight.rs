@@ -1,0 +1,328 @@
+//! How much may be on its way without being acknowledged: about delivery rate times round trip (spec/06-positions.md, section 6.6).
+//!
+//! Credit bounds memory, and a carrier takes what its buffers hold; both are far more than most paths need. What is sent beyond that need waits in a queue on the
+//! path, in front of whatever is sent next. So the sender measures what is delivered and how quickly, in the manner of BBR: it keeps a little more than that
+//! on its way, now and then more for a round, to find out whether the path carries it, and then less, so that the queue runs empty and the round trip is
+//! seen as it is.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// Units that may be under way whatever was measured: three frames, so that there is always one on the path while one is acknowledged.
+const LEAST: u64 = 48 * 1024;
+
+/// Units that may be under way before anything was measured.
+const FIRST: u64 = 256 * 1024;
+
+/// Round trips are taken as at least this: on shorter ones the machines at both ends take longer to come to their turn than the path does to carry.
+const SHORTEST: Duration = Duration::from_millis(2);
+
+/// Round trips are taken as at most this.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// How much is kept under way in a round, in percent of what was measured: one round asks for more, one lets the queue run empty, the others keep what is needed.
+const GAINS: [u64; 8] = [125, DRAINING, 105, 105, 105, 105, 105, 105];
+
+/// In the round in which the queue runs empty, what acknowledgements wait for counts as well.
+const DRAINING: u64 = 95;
+
+/// The same while the rate still doubles.
+const STARTING: u64 = 300;
+
+/// Rounds without a quarter more, after which the rate is no longer expected to double.
+const PLATEAU: u32 = 3;
+
+/// Rounds for which a measurement counts.
+const MEMORY: usize = 10;
+
+/// Points of the way on which a round trip is measured at one time, at most.
+const MARKS: usize = 32;
+
+/// What goes out of turn although as much is under way as should be: a stream that sends little does not wait for those that send much.
+pub(crate) const OUT_OF_TURN: u64 = 64 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Inflight {
+    /// Position up to which the present carrier has taken units, and up to which they were acknowledged.
+    carried: u64,
+    acked: u64,
+    limit: u64,
+    /// What the path holds, by what was measured.
+    needed: u64,
+    /// Units per second, and the round trip, in each of the last rounds.
+    rates: VecDeque<u64>,
+    trips: VecDeque<Duration>,
+    /// Positions, and when each was reached.
+    marks: VecDeque<(u64, Instant)>,
+    round: Round,
+    /// Rounds since the rate stopped doubling.
+    turn: usize,
+    startup: Option<Startup>,
+}
+
+/// From one acknowledgement to that of what was sent since.
+#[derive(Debug)]
+struct Round {
+    began: Instant,
+    acked: u64,
+    /// It ends when this position is acknowledged.
+    until: u64,
+    /// There was nothing to send for a while, so the rate is the application's and not the path's.
+    idle: bool,
+    trip: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct Startup {
+    best: u64,
+    stalled: u32,
+}
+
+impl Inflight {
+    /// A new carrier, on which the unit at `position` is the next one.
+    pub(crate) const fn new(now: Instant, position: u64) -> Self {
+        Self {
+            carried: position,
+            acked: position,
+            limit: FIRST,
+            needed: 0,
+            rates: VecDeque::new(),
+            trips: VecDeque::new(),
+            marks: VecDeque::new(),
+            round: Round {
+                began: now,
+                acked: position,
+                until: position,
+                idle: true,
+                trip: None,
+            },
+            turn: 0,
+            startup: Some(Startup {
+                best: 0,
+                stalled: 0,
+            }),
+        }
+    }
+
+    /// The carrier took `units`, for the first time or again.
+    pub(crate) fn sent(&mut self, now: Instant, units: u64) {
+        if self.under_way() == 0 {
+            self.begin_round(now);
+            self.round.until = self.carried + units;
+        }
+        self.carried += units;
+        let spacing = (self.limit / MARKS as u64).max(LEAST / 3);
+        let due = self
+            .marks
+            .back()
+            .is_none_or(|(at, _)| self.carried >= at + spacing);
+        if due && self.marks.len() < MARKS {
+            self.marks.push_back((self.carried, now));
+        }
+    }
+
+    /// Everything before `position` was acknowledged.
+    pub(crate) fn acknowledged(&mut self, now: Instant, position: u64) {
+        self.acked = position;
+        while let Some((at, sent)) = self.marks.front()
+            && *at <= position
+        {
+            let trip = now - *sent;
+            self.round.trip = Some(self.round.trip.map_or(trip, |least| least.min(trip)));
+            self.marks.pop_front();
+        }
+        let long_enough = now >= self.round.began + SHORTEST;
+        if position >= self.round.until && long_enough {
+            self.end_round(now);
+            self.begin_round(now);
+        }
+    }
+
+    /// There was room, and nothing to send. That tells of the application, unless about as much as should be is under way anyway.
+    pub(crate) fn idle(&mut self) {
+        self.round.idle |= self.under_way() + LEAST <= self.needed.min(self.limit);
+    }
+
+    /// Units that are on their way.
+    pub(crate) const fn under_way(&self) -> u64 {
+        self.carried.saturating_sub(self.acked)
+    }
+
+    /// Whether another frame may go out; `more` units beyond what should be under way do not matter.
+    pub(crate) const fn has_room(&self, more: u64) -> bool {
+        self.under_way() < self.limit + more
+    }
+
+    fn begin_round(&mut self, now: Instant) {
+        self.round = Round {
+            began: now,
+            acked: self.acked,
+            until: self.carried,
+            idle: false,
+            trip: None,
+        };
+    }
+
+    fn end_round(&mut self, now: Instant) {
+        let Some(trip) = self.round.trip else {
+            return;
+        };
+        let took = micros(now - self.round.began).max(1);
+        let rate = (self.acked - self.round.acked).saturating_mul(1_000_000) / took;
+        // What an application does not send tells nothing about the path, unless it is more than was thought to be possible.
+        if !self.round.idle || rate > self.rate() {
+            remember(&mut self.rates, rate);
+            remember(&mut self.trips, trip);
+        }
+        let least = self.trips.iter().min().copied().unwrap_or(trip);
+        self.turn = (self.turn + 1) % GAINS.len();
+        if let Some(startup) = &mut self.startup {
+            let queues = trip > least * 2 + SHORTEST;
+            if startup.is_over(rate, self.round.idle) || queues {
+                self.startup = None;
+                // What was sent in excess drains first.
+                self.turn = 1;
+            }
+        }
+        let (gain, floor) = match self.startup {
+            Some(_) => (STARTING, FIRST),
+            None => (GAINS[self.turn], LEAST),
+        };
+        let trip = micros(least.clamp(SHORTEST, LONGEST));
+        self.needed = self.rate().saturating_mul(trip) / 1_000_000;
+        // An acknowledgement waits for as much as the receiver lets come together (section 6.2).
+        let unstated = (self.needed / 8).clamp(LEAST / 3, FIRST);
+        let unstated = if gain == DRAINING { 0 } else { unstated };
+        self.limit = (self.needed.saturating_mul(gain) / 100 + unstated).max(floor);
+    }
+
+    fn rate(&self) -> u64 {
+        self.rates.iter().max().copied().unwrap_or(0)
+    }
+}
+
+impl Startup {
+    /// Whether the rate, now `rate`, has stopped to double.
+    fn is_over(&mut self, rate: u64, idle: bool) -> bool {
+        if rate >= self.best.saturating_add(self.best / 4) {
+            self.best = rate;
+            self.stalled = 0;
+        } else if !idle {
+            self.stalled += 1;
+        }
+        self.stalled >= PLATEAU
+    }
+}
+
+fn remember<T>(of: &mut VecDeque<T>, what: T) {
+    if of.len() == MEMORY {
+        of.pop_front();
+    }
+    of.push_back(what);
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somebody always has something to send.
+    struct Bulk {
+        inflight: Inflight,
+        /// When each part arrives, in microseconds, and up to which position.
+        under_way: VecDeque<(u64, u64)>,
+        path_free_at: u64,
+        now: u64,
+    }
+
+    impl Bulk {
+        fn new() -> Self {
+            Self {
+                inflight: Inflight::new(Instant::ORIGIN, 0),
+                under_way: VecDeque::new(),
+                path_free_at: 0,
+                now: 0,
+            }
+        }
+
+        /// For so many milliseconds, on a path of `rate` bytes per millisecond and `trip` milliseconds.
+        fn run(&mut self, millis: u64, rate: u64, trip: u64) {
+            for _ in 0..millis {
+                self.now += 1_000;
+                let at = Instant::from_micros(self.now);
+                while let Some((due, position)) = self.under_way.front()
+                    && *due <= self.now
+                {
+                    self.inflight.acknowledged(at, *position);
+                    self.under_way.pop_front();
+                }
+                while self.inflight.has_room(0) {
+                    self.inflight.sent(at, 1_024);
+                    self.path_free_at = self.path_free_at.max(self.now) + 1_024_000 / rate;
+                    let due = self.path_free_at + trip * 1_000;
+                    self.under_way.push_back((due, self.inflight.carried));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_under_way_comes_near_to_what_the_path_holds() {
+        for (rate, trip) in [(1_250, 20), (25_000, 20), (25_000, 100), (62_500, 100)] {
+            let mut bulk = Bulk::new();
+            bulk.run(4_000, rate, trip);
+            let (limit, holds) = (bulk.inflight.limit, rate * trip);
+            assert!(limit * 10 >= holds * 9, "{limit} for {holds}");
+            assert!(limit <= holds * 3 / 2 + LEAST, "{limit} for {holds}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_becomes_faster_or_slower_is_followed() {
+        let mut bulk = Bulk::new();
+        bulk.run(2_000, 2_500, 20);
+        let slow = bulk.inflight.limit;
+        bulk.run(6_000, 25_000, 20);
+        let fast = bulk.inflight.limit;
+        assert!(fast > 6 * slow, "{slow} {fast}");
+        bulk.run(6_000, 2_500, 20);
+        let again = bulk.inflight.limit;
+        assert!(again < 2 * slow, "{slow} {again}");
+    }
+
+    #[test]
+    fn who_sends_little_for_long_makes_the_limit_no_smaller() {
+        let mut bulk = Bulk::new();
+        bulk.run(2_000, 25_000, 20);
+        let Bulk {
+            mut inflight, now, ..
+        } = bulk;
+        let limit = inflight.limit;
+        for second in 1..60 {
+            let at = Instant::from_micros(now + second * 1_000_000);
+            inflight.acknowledged(at, inflight.carried);
+            inflight.sent(at, 20_000);
+            inflight.idle();
+            inflight.acknowledged(at + Duration::from_millis(20), inflight.carried);
+        }
+        // It goes on taking its turns, so only about the same.
+        assert!(inflight.limit * 4 > limit * 3, "{limit} {inflight:?}");
+    }
+
+    #[test]
+    fn acknowledgements_of_any_kind_keep_it_within_its_bounds() {
+        let mut inflight = Inflight::new(Instant::ORIGIN, 0);
+        for at in 0..10_000_u64 {
+            let now = Instant::from_micros(at * at % 7_919 * 13);
+            inflight.sent(now, at % 5 * (1 << 40));
+            inflight.acknowledged(now, inflight.carried);
+            assert!(inflight.limit >= LEAST);
+            assert!(inflight.marks.len() <= MARKS && inflight.rates.len() <= MEMORY);
+        }
+    }
+}
