@@ -1,9 +1,7 @@
 //! The layer between frames of the session and bytes: batches, in WebSocket frames or bare.
 
-use std::io::IoSlice;
-
 use adit_core::Transmit;
-use adit_websocket::{Close, CloseCode, Config, Item, Kind, Mask, MaskKeys, WebSocket};
+use adit_websocket::{Close, CloseCode, Config, Item, Kind, MaskKeys, WebSocket};
 use bytes::{Bytes, BytesMut};
 use chacha20::{
     ChaCha12Rng,
@@ -23,7 +21,7 @@ const WEBSOCKET_HEAD: usize = 8;
 /// The most bytes of frames in a batch: with the WebSocket head, one TLS record.
 const BATCH_MAX: usize = RECORD_MAX - WEBSOCKET_HEAD;
 
-/// The most frames in a batch. Each is two slices, and the table of slices lives on the stack.
+/// The most frames in a batch.
 const BATCH_FRAMES: usize = 63;
 
 /// The least that a batch must have room for before another frame is asked for: core makes no frame
@@ -96,12 +94,10 @@ enum Layer {
     WebSocket(Box<WebSocket<Keys>>),
 }
 
-/// Wraps and unwraps. The batch that is being made, and the copy that is being masked, live here so
-/// that their memory is used again.
+/// Wraps and unwraps. The batch that is being made lives here so that its memory is used again.
 pub(crate) struct Framing {
     layer: Layer,
     batch: Vec<Outgoing>,
-    masked: BytesMut,
 }
 
 impl Framing {
@@ -126,7 +122,6 @@ impl Framing {
         Self {
             layer,
             batch: Vec::new(),
-            masked: BytesMut::new(),
         }
     }
 
@@ -202,51 +197,28 @@ impl Framing {
             }
         };
         let head = head.as_ref().map_or(&[][..], |head| head.as_slice());
-        if let Some(mask) = mask {
-            return self.wrap_masked(head, mask, tls, output);
-        }
-        let Some(tls) = tls else {
+        let batch = &self.batch;
+        if let (None, None) = (&tls, &mask) {
             output.copy(head);
-            for frame in &self.batch {
+            for frame in batch {
                 output.copy(frame.head());
                 output.push(frame.payload().clone());
             }
             return Ok(());
+        }
+        // Copies and masks in one pass, into where it is sealed and written from.
+        let mut mask = mask.unwrap_or_default();
+        let fill = |out: &mut BytesMut| {
+            out.extend_from_slice(head);
+            for frame in batch {
+                mask.copy_into(frame.head(), out);
+                mask.copy_into(frame.payload(), out);
+            }
         };
-        let mut slices = [IoSlice::new(&[]); 1 + 2 * BATCH_FRAMES];
-        let parts = self
-            .batch
-            .iter()
-            .flat_map(|frame| [frame.head(), frame.payload()]);
-        let parts = std::iter::once(head)
-            .chain(parts)
-            .filter(|part| !part.is_empty());
-        let mut used = 0;
-        for (slot, part) in slices.iter_mut().zip(parts) {
-            *slot = IoSlice::new(part);
-            used += 1;
-        }
-        tls.write(slices.get(..used).unwrap_or_default())
-    }
-
-    /// Copies and masks in one pass.
-    fn wrap_masked(
-        &mut self,
-        head: &[u8],
-        mut mask: Mask,
-        tls: Option<&mut Tls>,
-        output: &mut Output,
-    ) -> Result<(), LinkError> {
-        self.masked.clear();
-        self.masked.extend_from_slice(head);
-        for frame in &self.batch {
-            mask.copy_into(frame.head(), &mut self.masked);
-            mask.copy_into(frame.payload(), &mut self.masked);
-        }
         match tls {
-            Some(tls) => tls.write(&[IoSlice::new(&self.masked)]),
+            Some(tls) => tls.write(output, fill),
             None => {
-                output.push(self.masked.split().freeze());
+                output.append(fill);
                 Ok(())
             }
         }
@@ -263,7 +235,7 @@ impl Framing {
         };
         while let Some(frame) = socket.poll_control() {
             match &mut tls {
-                Some(tls) => tls.write(&[IoSlice::new(frame.as_slice())])?,
+                Some(tls) => tls.write(output, |out| out.extend_from_slice(frame.as_slice()))?,
                 None => output.copy(frame.as_slice()),
             }
         }

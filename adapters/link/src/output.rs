@@ -1,9 +1,6 @@
 //! What is to be written to the socket: bytes in order, by reference where they are large.
 
-use std::{
-    collections::VecDeque,
-    io::{self, IoSlice},
-};
+use std::{collections::VecDeque, io::IoSlice};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -11,6 +8,9 @@ use bytes::{Buf, Bytes, BytesMut};
 /// own and a slice in the vectored write would cost more, and a queue of tiny pieces would hold
 /// far more memory than it has bytes.
 const COPY_BELOW: usize = 512;
+
+/// An output that is empty keeps its buffer if so many bytes went out since it was empty before.
+const KEEP_FOR: usize = 16 * 1024;
 
 /// A queue of bytes on their way out.
 ///
@@ -21,6 +21,8 @@ pub(crate) struct Output {
     queue: VecDeque<Bytes>,
     tail: BytesMut,
     len: usize,
+    /// Bytes written since it was empty.
+    run: usize,
 }
 
 impl Output {
@@ -35,8 +37,15 @@ impl Output {
 
     /// Appends a copy.
     pub(crate) fn copy(&mut self, bytes: &[u8]) {
-        self.tail.extend_from_slice(bytes);
-        self.len += bytes.len();
+        self.append(|tail| tail.extend_from_slice(bytes));
+    }
+
+    /// Appends what `fill` appends.
+    pub(crate) fn append<T>(&mut self, fill: impl FnOnce(&mut BytesMut) -> T) -> T {
+        let before = self.tail.len();
+        let result = fill(&mut self.tail);
+        self.len += self.tail.len() - before;
+        result
     }
 
     /// Appends by reference, if that is worth it.
@@ -76,26 +85,14 @@ impl Output {
             self.queue.pop_front();
         }
         self.tail.advance(left.min(self.tail.len()));
-    }
-}
-
-/// For rustls, which writes its records to a writer. It never fails and takes everything.
-impl io::Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.copy(bytes);
-        Ok(bytes.len())
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let before = self.len;
-        for slice in slices {
-            self.copy(slice);
+        self.run = self.run.saturating_add(n);
+        if self.len == 0 {
+            // Bulk uses its buffer again and again; who is idle has none.
+            if self.run < KEEP_FOR {
+                self.tail = BytesMut::new();
+            }
+            self.run = 0;
         }
-        Ok(self.len - before)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Carrier {
     /// An error that came up where none can be returned.
     failure: Option<LinkError>,
     events: VecDeque<CarrierEvent>,
+    /// Records that were opened; empty between calls, and kept for its memory.
+    plain: Vec<BytesMut>,
     /// Payload for the session, to be polled.
     payload: VecDeque<Bytes>,
     /// Bytes in `payload`.
@@ -158,6 +160,7 @@ impl Carrier {
             stage,
             failure: None,
             events: VecDeque::new(),
+            plain: Vec::new(),
             payload: VecDeque::new(),
             unread: 0,
             output: Output::default(),
@@ -283,12 +286,12 @@ impl Carrier {
         payload
     }
 
-    /// The largest buffer, in bytes, that a slice of payload may keep alive: a TLS record has its own;
-    /// without TLS it is the buffer that was read into.
+    /// The largest buffer, in bytes, that a slice of payload may keep alive: that which was read into, except with
+    /// TLS 1.2, where a record has its own.
     pub fn payload_slab(&self) -> usize {
-        match self.tls {
-            Some(_) => RECORD_MAX,
-            None => self.config.read_size,
+        match &self.tls {
+            Some(tls) if !tls.opens_in_place() => RECORD_MAX,
+            _ => self.config.read_size,
         }
     }
 
@@ -367,16 +370,17 @@ impl Carrier {
         let Some(tls) = &mut self.tls else {
             return self.pass_on(now, data);
         };
-        let mut plain = Vec::new();
-        let result = tls.read(phase, &data, |record| plain.push(record));
+        let mut plain = std::mem::take(&mut self.plain);
+        let result = tls.read(phase, data, |record| plain.push(record));
         let is_closed = tls.is_closed();
         if !tls.is_handshaking() {
             self.begin_after_tls()?;
             // What came in front of an error still counts.
-            for record in plain {
+            for record in plain.drain(..) {
                 self.pass_on(now, record)?;
             }
         }
+        self.plain = plain;
         result?;
         if is_closed {
             self.peer_closed(now, Ending::Tls);
@@ -408,7 +412,12 @@ impl Carrier {
     /// Writes bytes of HTTP.
     fn emit(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
         match &mut self.tls {
-            Some(tls) => tls.write(&[IoSlice::new(bytes)]),
+            Some(tls) => {
+                for part in bytes.chunks(RECORD_MAX) {
+                    tls.write(&mut self.output, |out| out.extend_from_slice(part))?;
+                }
+                Ok(())
+            }
             None => {
                 self.output.copy(bytes);
                 Ok(())

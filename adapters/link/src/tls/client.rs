@@ -12,7 +12,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{ALPN, Seen, VERSIONS, pem, provider::provider};
+use super::{ALPN, Seen, VERSIONS, keys::Secrets, pem, provider::provider};
 use crate::error::{SetupError, escape};
 
 /// Which CAs a client trusts.
@@ -108,7 +108,11 @@ impl ClientTls {
     }
 
     /// The configuration of one connection, and what its handshake will have seen.
-    pub(super) fn connection(&self, http: bool) -> (Arc<ClientConfig>, Arc<Seen>) {
+    pub(super) fn connection(
+        &self,
+        http: bool,
+        secrets: &Arc<Secrets>,
+    ) -> (Arc<ClientConfig>, Arc<Seen>) {
         let seen = Arc::new(Seen::default());
         let mut config = ClientConfig::clone(&self.config);
         config
@@ -122,6 +126,8 @@ impl ClientTls {
             own: Arc::clone(&self.config.client_auth_cert_resolver),
             seen: Arc::clone(&seen),
         });
+        config.key_log = Arc::<Secrets>::clone(secrets);
+        config.enable_secret_extraction = true;
         if http {
             config.alpn_protocols = vec![ALPN.to_vec()];
         }

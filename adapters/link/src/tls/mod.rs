@@ -1,26 +1,33 @@
 //! TLS by rustls. Nothing outside this module knows rustls: its buffers change with its next
 //! release.
 //!
-//! rustls 0.23 keeps its own buffers. Bytes are copied into it, decrypted in place, copied out once
-//! as plaintext and once more into ours; on the way out they are copied into a record, sealed in
-//! place, and copied to the output. Its unbuffered interface would save copies, but has no exporter,
-//! and so no channel binding.
+//! rustls makes the handshake, and all of TLS 1.2. Once a handshake of TLS 1.3 is done it hands its keys over, and
+//! [`records`] opens and seals in the carrier's own buffers: one copy on the way out and none on the way in. (rustls 0.23 makes two
+//! and three. Its unbuffered interface would save some, but has no exporter, and so no channel binding.)
 
 mod client;
+mod keys;
 mod pem;
 mod provider;
+mod records;
 mod server;
+mod split;
 
 use std::{
-    io::{self, BufRead, IoSlice, Write},
+    io::{BufRead, Write},
+    mem,
     sync::{Arc, OnceLock},
 };
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use rustls::{
     AlertDescription, ClientConnection, Connection, Error, ProtocolVersion, ServerConnection,
     SupportedProtocolVersion, pki_types::ServerName,
 };
+
+use keys::Secrets;
+use records::{Received, Records};
+use split::Splitter;
 
 pub use client::{ClientTls, Roots};
 pub use server::{SelfSigned, ServerTls};
@@ -54,10 +61,25 @@ struct Seen {
 
 /// One end of a TLS connection.
 pub(crate) struct Tls {
-    connection: Connection,
+    stage: Stage,
+    splitter: Splitter,
+    /// Records of the handshake's that the output has not taken.
+    first: BytesMut,
     /// Stays empty on servers.
     seen: Arc<Seen>,
+    secrets: Arc<Secrets>,
+    /// See [`exporter`](Self::exporter).
+    exporter: Option<[u8; 32]>,
     closed: bool,
+}
+
+enum Stage {
+    /// The handshake; with TLS 1.2, all.
+    Rustls(Box<Connection>),
+    /// After a handshake of TLS 1.3.
+    Records(Box<Records>),
+    /// The keys could not be taken over.
+    Failed,
 }
 
 impl Tls {
@@ -70,106 +92,155 @@ impl Tls {
             .unwrap_or(name);
         let server = ServerName::try_from(bare.to_owned())
             .map_err(|_| SetupError::BadServerName { name: escape(name) })?;
-        let (config, seen) = setup.connection(http);
+        let secrets = Arc::<Secrets>::default();
+        let (config, seen) = setup.connection(http, &secrets);
         let connection =
             ClientConnection::new(config, server).map_err(|error| SetupError::Tls {
                 problem: escape(&error.to_string()),
             })?;
-        Ok(Self::new(connection.into(), seen))
+        Ok(Self::new(connection.into(), seen, secrets))
     }
 
     /// The end that accepted.
     pub(crate) fn server(setup: &ServerTls) -> Result<Self, SetupError> {
+        let secrets = Arc::<Secrets>::default();
         let connection =
-            ServerConnection::new(setup.current()).map_err(|error| SetupError::Tls {
+            ServerConnection::new(setup.connection(&secrets)).map_err(|error| SetupError::Tls {
                 problem: escape(&error.to_string()),
             })?;
-        Ok(Self::new(connection.into(), Arc::default()))
+        Ok(Self::new(connection.into(), Arc::default(), secrets))
     }
 
-    fn new(mut connection: Connection, seen: Arc<Seen>) -> Self {
+    fn new(mut connection: Connection, seen: Arc<Seen>, secrets: Arc<Secrets>) -> Self {
         // The carrier bounds what it gives to rustls, and takes everything out at once. A limit in
         // here would cut a batch in two.
         connection.set_buffer_limit(None);
         Self {
-            connection,
+            stage: Stage::Rustls(Box::new(connection)),
+            splitter: Splitter::default(),
+            first: BytesMut::new(),
             seen,
+            secrets,
+            exporter: None,
             closed: false,
         }
     }
 
-    /// Takes bytes from the wire, hands each record's plaintext to `take`, in a buffer of its own: a
-    /// slice that is kept then keeps no other record alive. The phase is for the error.
+    /// Takes bytes from the wire and hands each record's plaintext to `take`. The phase is for the error.
     pub(crate) fn read(
         &mut self,
         phase: Phase,
-        mut wire: &[u8],
+        mut wire: BytesMut,
         mut take: impl FnMut(BytesMut),
     ) -> Result<(), LinkError> {
-        while !wire.is_empty() && !self.closed {
-            let failed = |error: &dyn std::fmt::Display| LinkError::tls(phase, error);
-            // The plaintext is taken out below, so this fails only if a peer sends what makes
-            // rustls's own buffer too large.
-            let taken = self
-                .connection
-                .read_tls(&mut wire)
-                .map_err(|error| failed(&error))?;
-            let state = self.connection.process_new_packets().map_err(|error| {
-                self.without_certificate(&error)
-                    .unwrap_or_else(|| failed(&error))
-            });
-            self.take_plain(&mut take);
-            self.closed |= state?.peer_has_closed() || taken == 0;
+        while !self.closed {
+            let record = match self.splitter.next(&mut wire) {
+                Ok(Some(record)) => record,
+                Ok(None) => return Ok(()),
+                // Who looks at it says what is wrong with it.
+                Err(no_record) => no_record,
+            };
+            let result = match &mut self.stage {
+                Stage::Rustls(connection) => read(connection, &record, &mut take),
+                Stage::Records(records) => match records.receive(record) {
+                    Ok(Received::Data(plain)) => {
+                        take(plain);
+                        Ok(false)
+                    }
+                    Ok(Received::Nothing) => Ok(false),
+                    Ok(Received::Closed) => Ok(true),
+                    Err(error) => Err(error),
+                },
+                Stage::Failed => return Ok(()),
+            };
+            self.closed |= result
+                .and_then(|closed| self.take_over().map(|()| closed))
+                .map_err(|error| {
+                    self.without_certificate(&error)
+                        .unwrap_or_else(|| LinkError::tls(phase, &error))
+                })?;
         }
         Ok(())
     }
 
-    fn take_plain(&mut self, take: &mut impl FnMut(BytesMut)) {
-        let mut reader = self.connection.reader();
-        // An error says that there is nothing more for now, or for good.
-        while let Ok(chunk) = reader.fill_buf() {
-            let len = chunk.len();
-            if len == 0 {
-                break;
+    /// Once the handshake is done, what follows is no longer rustls's, if it is TLS 1.3.
+    fn take_over(&mut self) -> Result<(), Error> {
+        let Stage::Rustls(connection) = &mut self.stage else {
+            return Ok(());
+        };
+        let version = connection.protocol_version();
+        if connection.is_handshaking() || version != Some(ProtocolVersion::TLSv1_3) {
+            return Ok(());
+        }
+        // An empty context and none are the same in TLS 1.3 (RFC 8446 section 7.5).
+        self.exporter = connection
+            .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]))
+            .ok();
+        write_out(connection, &mut self.first);
+        if let Stage::Rustls(connection) = mem::replace(&mut self.stage, Stage::Failed) {
+            let records = Records::take_over(*connection, mem::take(&mut self.secrets))?;
+            self.stage = Stage::Records(Box::new(records));
+        }
+        Ok(())
+    }
+
+    /// Encrypts what `fill` appends, at most [`RECORD_MAX`] bytes, as one record.
+    pub(crate) fn write(
+        &mut self,
+        output: &mut Output,
+        fill: impl FnOnce(&mut BytesMut),
+    ) -> Result<(), LinkError> {
+        let failed = |_| LinkError::tls(Phase::Open, "no more data can be encrypted");
+        match &mut self.stage {
+            Stage::Rustls(connection) => {
+                let mut plain = BytesMut::new();
+                fill(&mut plain);
+                let written = connection.writer().write_all(&plain);
+                written.map_err(|error| LinkError::tls(Phase::Open, error))
             }
-            take(BytesMut::from(chunk));
-            reader.consume(len);
+            Stage::Records(records) => {
+                let first = mem::take(&mut self.first);
+                output.append(|out| {
+                    out.extend_from_slice(&first);
+                    records.send(out, fill).map_err(failed)
+                })
+            }
+            Stage::Failed => Err(failed(Error::EncryptError)),
         }
-    }
-
-    /// Encrypts these bytes, up to [`RECORD_MAX`] of them as one record.
-    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<(), LinkError> {
-        let failed = |error: io::Error| LinkError::tls(Phase::Open, error);
-        let len: usize = slices.iter().map(|slice| slice.len()).sum();
-        let written = self
-            .connection
-            .writer()
-            .write_vectored(slices)
-            .map_err(failed)?;
-        if written < len {
-            // Without a buffer limit everything is taken, unless the keys are used up.
-            return Err(LinkError::tls(Phase::Open, "no more data can be encrypted"));
-        }
-        Ok(())
     }
 
     /// Moves the records that are ready to the output.
     pub(crate) fn flush(&mut self, output: &mut Output) {
-        while self.connection.wants_write() {
-            // The output takes everything.
-            if !matches!(self.connection.write_tls(output), Ok(1..)) {
-                break;
+        let first = mem::take(&mut self.first);
+        output.append(|out| {
+            out.extend_from_slice(&first);
+            match &mut self.stage {
+                Stage::Rustls(connection) => write_out(connection, out),
+                Stage::Records(records) => records.settle(out),
+                Stage::Failed => {}
             }
-        }
+        });
     }
 
     /// Says that nothing more will be sent (close_notify).
     pub(crate) fn close(&mut self) {
-        self.connection.send_close_notify();
+        match &mut self.stage {
+            Stage::Rustls(connection) => connection.send_close_notify(),
+            Stage::Records(records) => records.close(),
+            Stage::Failed => {}
+        }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
-        self.connection.is_handshaking()
+        match &self.stage {
+            Stage::Rustls(connection) => connection.is_handshaking(),
+            Stage::Records(_) | Stage::Failed => false,
+        }
+    }
+
+    /// Whether plaintext stands in the buffer that was read from the wire, and not in one of its own.
+    pub(crate) fn opens_in_place(&self) -> bool {
+        matches!(self.stage, Stage::Records(_))
     }
 
     /// Whether the peer said that it sends nothing more.
@@ -221,13 +292,43 @@ impl Tls {
     /// The value to bind to (RFC 9266, label `EXPORTER-Channel-Binding`, empty context); only TLS
     /// 1.3 has one that is safe, and only after the handshake.
     pub(crate) fn exporter(&self) -> Option<[u8; 32]> {
-        if self.connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-            return None;
+        self.exporter
+    }
+}
+
+/// Lets rustls read a record, and says whether the peer closed. What came in front of an error still counts.
+fn read(
+    connection: &mut Connection,
+    mut record: &[u8],
+    take: &mut impl FnMut(BytesMut),
+) -> Result<bool, Error> {
+    let mut closed = false;
+    while !record.is_empty() && !closed {
+        // The plaintext is taken out below, so this fails only if a peer sends what makes
+        // rustls's own buffer too large.
+        let taken = connection
+            .read_tls(&mut record)
+            .map_err(|error| Error::General(error.to_string()))?;
+        let state = connection.process_new_packets();
+        let mut reader = connection.reader();
+        // An error says that there is nothing more for now, or for good.
+        while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
+            let len = chunk.len();
+            take(BytesMut::from(chunk));
+            reader.consume(len);
         }
-        // An empty context and none are the same in TLS 1.3 (RFC 8446 section 7.5).
-        self.connection
-            .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]))
-            .ok()
+        closed = state?.peer_has_closed() || taken == 0;
+    }
+    Ok(closed)
+}
+
+/// Appends the records that rustls has ready.
+fn write_out(connection: &mut Connection, out: &mut BytesMut) {
+    while connection.wants_write() {
+        // A buffer takes everything.
+        if !matches!(connection.write_tls(&mut out.writer()), Ok(1..)) {
+            break;
+        }
     }
 }
 
@@ -239,3 +340,6 @@ impl std::fmt::Debug for Tls {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,13 @@ use rustls::{CipherSuite, crypto::CryptoProvider};
 use rustls::crypto::aws_lc_rs as source;
 #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
 use rustls::crypto::ring as source;
+
+// The same names in both, and what rustls itself opens and seals records with.
+#[cfg(feature = "aws-lc-rs")]
+pub(super) use aws_lc_rs::aead;
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+pub(super) use ring::aead;
+
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 compile_error!("adit-link needs one of its features `ring` (the default) and `aws-lc-rs`");
 

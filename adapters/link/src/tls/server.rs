@@ -8,7 +8,7 @@ use std::{
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::{ServerConfig, server::NoServerSessionStorage};
 
-use super::{ALPN, VERSIONS, pem, provider::provider};
+use super::{ALPN, VERSIONS, keys::Secrets, pem, provider::provider};
 use crate::error::{SetupError, escape};
 
 /// How a server ends TLS. Clones share the certificate, also after [`replace`](Self::replace).
@@ -43,6 +43,7 @@ impl ServerTls {
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        config.enable_secret_extraction = true;
         Ok(Self {
             current: Arc::new(RwLock::new(Arc::new(config))),
         })
@@ -54,7 +55,14 @@ impl ServerTls {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
+    /// The configuration of one connection, whose `secrets` the handshake will fill in.
+    pub(super) fn connection(&self, secrets: &Arc<Secrets>) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.current());
+        config.key_log = Arc::<Secrets>::clone(secrets);
+        Arc::new(config)
+    }
+
+    fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
