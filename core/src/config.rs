@@ -178,7 +178,7 @@ impl Config {
     }
 
     /// Bytes of memory that one session can't exceed, whatever its peer does, while this side opens at most
-    /// `streams_max` streams itself: what is received and not yet taken (each byte may cost [`HOLD_FACTOR`]), what waits to be sent or may have to be sent again (each byte may cost [`SEND_HOLD_FACTOR`]), the state
+    /// `streams_max` streams itself: what is received and not yet taken (each byte may cost [`HOLD_FACTOR`], and a mebibyte may lie in buffers of which little is left), what waits to be sent or may have to be sent again (each byte may cost [`SEND_HOLD_FACTOR`]), the state
     /// of streams, and one frame that was cut.
     #[must_use]
     pub const fn memory_bound(&self) -> u64 {
@@ -189,6 +189,7 @@ impl Config {
             .saturating_add((self.send_buffer_session as u64).saturating_mul(SEND_HOLD_FACTOR))
             .saturating_add(streams.saturating_mul(per_stream))
             .saturating_add(self.replay.saturating_mul(SEND_HOLD_FACTOR))
+            .saturating_add(crate::stream::PINNED_MAX as u64)
             .saturating_add((self.refusals_max * 32) as u64)
             .saturating_add(2 * BODY_MAX)
     }

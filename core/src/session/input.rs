@@ -75,7 +75,7 @@ impl Session {
         let stream = key.and_then(|key| self.store.get_mut(key));
         match (key, stream) {
             (Some(key), Some(stream)) if stream.reset.is_none() => {
-                stream.recv.push(chunk, slab)?;
+                stream.recv.push(chunk, slab, &mut self.pinned)?;
                 stream.tell.readable |= len > 0;
                 self.events.push(&mut self.store.slab, key);
             }

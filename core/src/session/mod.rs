@@ -29,7 +29,7 @@ use crate::error::SessionError;
 use crate::frame::{Limits, Open};
 use crate::ids::{Side, StreamId};
 use crate::schedule::Schedule;
-use crate::stream::{List, Queue, Store, Stream};
+use crate::stream::{List, Pinned, Queue, Store, Stream};
 use crate::time::Instant;
 
 /// Something the application should see to. Events of a stream are coalesced: however much happened, one of each kind waits.
@@ -152,6 +152,7 @@ pub struct Session {
     queued: usize,
     /// What windows hold of the pool.
     pool_used: u64,
+    pinned: Pinned,
     liveness: Liveness,
     glitches: Glitches,
     /// What goes out before anything else: the answer that the handshake ended in.
@@ -210,6 +211,7 @@ impl Session {
             },
             queued: 0,
             pool_used: 0,
+            pinned: Pinned::default(),
             liveness: Liveness::new(now),
             glitches: Glitches::new(&config, now),
             first: Bytes::new(),
@@ -427,6 +429,7 @@ impl Session {
         self.refusals = VecDeque::new();
         self.replay = Replay::off();
         self.queued = 0;
+        self.pinned = Pinned::default();
         let used = self.pool_used;
         self.give_to_pool(used);
     }

@@ -142,7 +142,7 @@ impl Session {
         let Some(stream) = self.store.get_mut(key) else {
             return;
         };
-        self.flow.consumed += stream.recv.consume(n) as u64;
+        self.flow.consumed += stream.recv.consume(n, &mut self.pinned) as u64;
         let wanted = stream.recv.wanted_growth(now, &growth);
         let grown = self.take_from_pool(wanted, GROWTH_SHARE);
         if let Some(stream) = self.store.get_mut(key) {
@@ -210,7 +210,7 @@ impl Session {
         self.schedule.remove(&mut self.store, key);
         if let Some(stream) = self.store.get_mut(key) {
             self.queued -= stream.send.discard();
-            self.flow.consumed += stream.recv.discard() as u64;
+            self.flow.consumed += stream.recv.discard(&mut self.pinned) as u64;
         }
     }
 

@@ -7,7 +7,7 @@ mod send;
 use alloc::collections::{BTreeMap, vec_deque};
 
 pub(crate) use list::{Linked, Links, List, Queue};
-pub(crate) use recv::{Growth, Recv};
+pub(crate) use recv::{Growth, PINNED_MAX, Pinned, Recv};
 pub(crate) use send::Send;
 
 use crate::code::Code;

@@ -21,15 +21,40 @@ const GROWTH_INTERVAL_MIN: Duration = Duration::from_millis(4);
 /// What a receiver holds: slices of what the carrier delivered, and small chunks merged.
 #[derive(Debug)]
 pub(crate) enum Held {
-    /// A slice, and the size of the buffer that it keeps alive.
+    /// A slice, the size of the buffer that it keeps alive, and whether all of that was taken from [`Pinned`].
     Slice {
         bytes: Bytes,
         slab: usize,
+        pinned: bool,
     },
     Merged {
         bytes: Vec<u8>,
         at: usize,
     },
+}
+
+/// Bytes of buffers that a session's slices may keep alive although they are less than half of them.
+///
+/// A buffer that was read into holds parts of several frames. While their readers keep up, a copy of each would be in vain; only what stays for long is worth
+/// one. So the first such slices are kept as they are, each for the whole size of its buffer, and others are copied.
+#[derive(Debug, Default)]
+pub(crate) struct Pinned(usize);
+
+/// The most that all slices of a session may keep alive in that way, in bytes.
+pub(crate) const PINNED_MAX: usize = 1024 * 1024;
+
+impl Pinned {
+    fn take(&mut self, slab: usize) -> bool {
+        let fits = self.0.saturating_add(slab) <= PINNED_MAX;
+        if fits {
+            self.0 += slab;
+        }
+        fits
+    }
+
+    const fn give(&mut self, slab: usize) {
+        self.0 = self.0.saturating_sub(slab);
+    }
 }
 
 impl Held {
@@ -44,9 +69,13 @@ impl Held {
     /// reader does not pin whole buffers by their last bytes.
     fn advance(&mut self, n: usize) {
         let rest = match self {
-            Self::Slice { bytes, slab } => {
+            Self::Slice {
+                bytes,
+                slab,
+                pinned,
+            } => {
                 bytes.advance(n);
-                (bytes.len() * 2 < *slab).then_some(&bytes[..])
+                (!*pinned && bytes.len() * 2 < *slab).then_some(&bytes[..])
             }
             Self::Merged { bytes, at } => {
                 *at += n;
@@ -63,7 +92,7 @@ impl Held {
 
     fn memory(&self) -> usize {
         match self {
-            Self::Slice { bytes, slab } => (*slab).max(bytes.len()),
+            Self::Slice { bytes, slab, .. } => (*slab).max(bytes.len()),
             Self::Merged { bytes, .. } => bytes.capacity(),
         }
     }
@@ -113,7 +142,12 @@ impl Recv {
     /// Takes in payload. `slab` is the size of the buffer that `chunk` keeps alive.
     ///
     /// This is the one place where received payload is held against credit.
-    pub(crate) fn push(&mut self, chunk: Bytes, slab: usize) -> Result<(), ProtocolError> {
+    pub(crate) fn push(
+        &mut self,
+        chunk: Bytes,
+        slab: usize,
+        pinned: &mut Pinned,
+    ) -> Result<(), ProtocolError> {
         if self.finished {
             return Err(ProtocolError::STREAM_STATE("payload behind FIN"));
         }
@@ -125,18 +159,23 @@ impl Recv {
         }
         self.received = received;
         self.queued += chunk.len();
-        self.hold(chunk, slab);
+        self.hold(chunk, slab, pinned);
         Ok(())
     }
 
     /// Keeps a chunk such that memory stays within [`HOLD_FACTOR`](crate::HOLD_FACTOR) of the bytes held: a slice that would
-    /// pin more than twice itself, or that is tiny, is copied.
-    fn hold(&mut self, chunk: Bytes, slab: usize) {
+    /// pin more than twice itself, beyond what the session may pin, or that is tiny, is copied.
+    fn hold(&mut self, chunk: Bytes, slab: usize, pinned: &mut Pinned) {
         if chunk.is_empty() {
             return;
         }
-        if chunk.len() >= MERGE_BELOW && chunk.len() * 2 >= slab {
-            self.queue.push_back(Held::Slice { bytes: chunk, slab });
+        let large = chunk.len() * 2 >= slab;
+        if chunk.len() >= MERGE_BELOW && (large || pinned.take(slab)) {
+            self.queue.push_back(Held::Slice {
+                bytes: chunk,
+                slab,
+                pinned: !large,
+            });
             return;
         }
         let mut rest = &chunk[..];
@@ -166,7 +205,7 @@ impl Recv {
     }
 
     /// Drops `n` bytes (at most what is queued) from the front; says how many.
-    pub(crate) fn consume(&mut self, n: usize) -> usize {
+    pub(crate) fn consume(&mut self, n: usize, pinned: &mut Pinned) -> usize {
         let n = n.min(self.queued);
         let mut left = n;
         while left > 0 {
@@ -179,7 +218,12 @@ impl Recv {
                 break;
             }
             left -= len;
-            self.queue.pop_front();
+            if let Some(Held::Slice {
+                slab, pinned: true, ..
+            }) = self.queue.pop_front()
+            {
+                pinned.give(slab);
+            }
         }
         if self.queue.is_empty() {
             // An idle stream holds no buffer.
@@ -264,14 +308,42 @@ impl Recv {
     }
 
     /// Drops what is queued; says how many bytes.
-    pub(crate) fn discard(&mut self) -> usize {
+    pub(crate) fn discard(&mut self, pinned: &mut Pinned) -> usize {
         let queued = self.queued;
-        self.consume(queued)
+        self.consume(queued, pinned)
     }
 
     /// Memory held for queued bytes.
     pub(crate) fn memory(&self) -> usize {
         let entries = self.queue.capacity() * size_of::<Held>();
         entries + self.queue.iter().map(Held::memory).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_of_larger_buffers_are_kept_up_to_a_bound_and_copied_beyond() {
+        const CHUNK: usize = 16 * 1024;
+        const SLAB: usize = 4 * CHUNK;
+        let mut recv = Recv::new(1 << 30, Instant::ORIGIN);
+        let mut pinned = Pinned::default();
+        for at in 0..100 {
+            let chunk = Bytes::from(alloc::vec![at as u8; CHUNK]);
+            let start = chunk.as_ptr();
+            recv.push(chunk, SLAB, &mut pinned).unwrap();
+            let kept = recv.held().any(|held| held.as_slice().as_ptr() == start);
+            assert_eq!(kept, at < PINNED_MAX / SLAB, "{at}");
+        }
+        assert!(recv.memory() <= PINNED_MAX + 100 * CHUNK * 3 / 2);
+        // A part that is taken changes nothing; what is taken makes room for others.
+        recv.consume(CHUNK / 2, &mut pinned);
+        assert_eq!(pinned.0, PINNED_MAX);
+        recv.consume(CHUNK / 2, &mut pinned);
+        assert_eq!(pinned.0, PINNED_MAX - SLAB);
+        recv.discard(&mut pinned);
+        assert_eq!(pinned.0, 0);
     }
 }
