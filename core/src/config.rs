@@ -178,7 +178,7 @@ impl Config {
     }
 
     /// Bytes of memory that one session can't exceed, whatever its peer does, while this side opens at most
-    /// `streams_max` streams itself: what is received and not yet taken (each byte may cost [`HOLD_FACTOR`], and a mebibyte may lie in buffers of which little is left), what waits to be sent or may have to be sent again (each byte may cost [`SEND_HOLD_FACTOR`]), the state
+    /// `streams_max` streams itself: what is received and not yet taken (each byte may cost [`HOLD_FACTOR`], and 4 MiB may lie in buffers of which little is left), what waits to be sent or may have to be sent again (each byte may cost [`SEND_HOLD_FACTOR`]), the state
     /// of streams, and one frame that was cut.
     #[must_use]
     pub const fn memory_bound(&self) -> u64 {

@@ -24,9 +24,9 @@ pub struct LinkConfig {
     /// goes next. One batch (16 KiB) may go beyond it.
     pub unsent_max: usize,
     /// Bytes that [`poll_payload`](crate::Carrier::poll_payload) may have in store. Default
-    /// 256 KiB: four of the largest reads. A caller that polls after each read never meets it.
+    /// 256 KiB: two of the largest reads. A caller that polls after each read never meets it.
     pub unread_max: usize,
-    /// What one read should ask for, in bytes. Default 64 KiB: four TLS records.
+    /// What one read should ask for at most, and the size of the buffer that it goes into, in bytes. Default 128 KiB: eight TLS records.
     pub read_size: usize,
 }
 
@@ -39,7 +39,7 @@ impl Default for LinkConfig {
             head_max: 8 * 1024,
             unsent_max: 64 * 1024,
             unread_max: 256 * 1024,
-            read_size: 64 * 1024,
+            read_size: 128 * 1024,
         }
     }
 }

@@ -16,7 +16,6 @@ use std::time::Duration;
 use adit_core::Instant;
 use adit_relay::server::{Handover, Visitor};
 use adit_relay::{Ask, Machine, Purpose, SocketId, Told};
-use bytes::BytesMut;
 use slab::Slab;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::Sleep;
@@ -24,18 +23,8 @@ use tokio::time::Sleep;
 use crate::env::{Env, ReadToken};
 use crate::lookups::{Asked, Found, Lookups};
 use crate::ready::{Bell, Board, Key};
+use crate::slabs::{self, Slabs};
 use crate::sockets::{Dialled, Sockets};
-
-/// Bytes that a read buffer is made with. Large reads are handed on without a copy and keep the buffer
-/// alive. Links count on its size being theirs ([`LinkConfig::read_size`](adit_link::LinkConfig::read_size)).
-const SLAB_BYTES: usize = 64 * 1024;
-
-/// A shorter read is copied into memory of its own size. A byte that waits long for a slow reader would
-/// otherwise keep a whole buffer alive, so what is held is at most four times what is counted.
-const SHARE_MIN_BYTES: usize = SLAB_BYTES / 4;
-
-/// Free bytes below which a read buffer is replaced, if more than that may be read.
-const SLAB_LOW_BYTES: usize = 8 * 1024;
 
 /// Bytes read from one socket before the others get their turn.
 const READ_BUDGET_BYTES: usize = 128 * 1024;
@@ -49,6 +38,21 @@ const ROUNDS_MAX: usize = 8;
 /// Slices given to the kernel in one call.
 const SLICES_MAX: usize = 64;
 
+/// What sockets are read into.
+struct Buffers {
+    carrier: Slabs,
+    local: Slabs,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self {
+            carrier: Slabs::new(slabs::CARRIER),
+            local: Slabs::new(slabs::LOCAL),
+        }
+    }
+}
+
 type Answer = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
 enum Answered {
@@ -58,8 +62,8 @@ enum Answered {
 }
 
 thread_local! {
-    /// The read buffer of all machines on this thread, so that idle ones hold none.
-    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+    /// The read buffers of all machines on this thread, so that idle ones hold none.
+    static BUFFERS: Cell<Buffers> = Cell::new(Buffers::default());
 }
 
 /// A machine, its sockets, and what it waits for.
@@ -148,18 +152,21 @@ impl<M: Machine> Driver<M> {
         }
         self.rung = rung;
 
-        let mut buffer = BUFFER.take();
+        let mut buffers = BUFFERS.take();
         for _ in 0..ROUNDS_MAX {
             self.handle_timeout();
             self.carry_out();
             if !self.sockets.has_work() {
                 break;
             }
-            self.read_all(&mut buffer);
+            self.read_all(&mut buffers);
             self.carry_out();
             self.write_all();
         }
-        BUFFER.set(buffer);
+        let now = self.env.clock.now();
+        buffers.carrier.rest(now);
+        buffers.local.rest(now);
+        BUFFERS.set(buffers);
         self.carry_out();
 
         if self.machine.is_done() {
@@ -310,7 +317,7 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Reads once, within the budget, from every socket listed now.
-    fn read_all(&mut self, buffer: &mut BytesMut) {
+    fn read_all(&mut self, buffers: &mut Buffers) {
         for _ in 0..self.sockets.readers() {
             let Some(index) = self.sockets.next_to_read() else {
                 return;
@@ -323,19 +330,23 @@ impl<M: Machine> Driver<M> {
                 };
                 self.machine.tell(self.env.clock.now(), told);
             } else {
-                self.read(index, buffer);
+                self.read(index, buffers);
             }
             self.carry_out();
         }
     }
 
-    fn read(&mut self, index: u32, buffer: &mut BytesMut) {
+    fn read(&mut self, index: u32, buffers: &mut Buffers) {
         let socket = SocketId(index);
+        let slabs = match self.sockets.purpose(index) {
+            Some(Purpose::Carrier) => &mut buffers.carrier,
+            Some(Purpose::Local) | None => &mut buffers.local,
+        };
         let mut budget = READ_BUDGET_BYTES;
         loop {
             // Not more than asked for: the rest of the input waits in the kernel, where the sender's
             // window feels it.
-            let limit = self.machine.read_limit(socket).min(SLAB_BYTES);
+            let limit = self.machine.read_limit(socket);
             if limit == 0 || self.sockets.has_ended(index) {
                 if let Some(error) = self.sockets.error_unread(index) {
                     self.machine.failed(self.env.clock.now(), socket, error);
@@ -346,13 +357,9 @@ impl<M: Machine> Driver<M> {
                 self.sockets.want_read(index);
                 return;
             }
-            if buffer.capacity() < limit.min(SLAB_LOW_BYTES) {
-                buffer.reserve(SLAB_BYTES);
-            }
-            match self
-                .sockets
-                .read(index, buffer, limit.min(buffer.capacity()))
-            {
+            let buffer = slabs.room(limit);
+            let limit = limit.min(buffer.capacity());
+            match self.sockets.read(index, buffer, limit) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => {
                     // If the socket is still there when it is looked at again, it is watched from then on.
@@ -361,7 +368,7 @@ impl<M: Machine> Driver<M> {
                 }
                 Poll::Ready(Ok(n)) => {
                     budget = budget.saturating_sub(n);
-                    let data = hand_over(buffer);
+                    let data = slabs.hand_over();
                     self.machine.received(self.env.clock.now(), socket, data);
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -415,16 +422,6 @@ impl<M: Machine> Driver<M> {
             }
         }
     }
-}
-
-/// Takes what was read out of the buffer.
-fn hand_over(buffer: &mut BytesMut) -> BytesMut {
-    if buffer.len() >= SHARE_MIN_BYTES {
-        return buffer.split();
-    }
-    let data = BytesMut::from(&buffer[..]);
-    buffer.clear();
-    data
 }
 
 async fn look_up(host: &str, port: u16) -> Found {

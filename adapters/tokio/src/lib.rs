@@ -15,6 +15,7 @@ mod options;
 mod ready;
 mod server;
 pub mod session;
+mod slabs;
 mod sockets;
 
 pub use answers::serve_answers;

@@ -219,6 +219,12 @@ impl Sockets {
         outcome
     }
 
+    /// What the socket is for.
+    pub(crate) fn purpose(&self, index: u32) -> Option<Purpose> {
+        let slot = self.slots.get(index as usize)?.as_ref()?;
+        Some(slot.purpose)
+    }
+
     /// Whether the end of the input was seen.
     pub(crate) fn has_ended(&self, index: u32) -> bool {
         let slot = self.slots.get(index as usize).and_then(Option::as_ref);

@@ -41,7 +41,7 @@ pub(crate) enum Held {
 pub(crate) struct Pinned(usize);
 
 /// The most that all slices of a session may keep alive in that way, in bytes.
-pub(crate) const PINNED_MAX: usize = 1024 * 1024;
+pub(crate) const PINNED_MAX: usize = 4 * 1024 * 1024;
 
 impl Pinned {
     fn take(&mut self, slab: usize) -> bool {
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn slices_of_larger_buffers_are_kept_up_to_a_bound_and_copied_beyond() {
         const CHUNK: usize = 16 * 1024;
-        const SLAB: usize = 4 * CHUNK;
+        const SLAB: usize = 8 * CHUNK;
         let mut recv = Recv::new(1 << 30, Instant::ORIGIN);
         let mut pinned = Pinned::default();
         for at in 0..100 {

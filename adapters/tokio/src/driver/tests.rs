@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -387,27 +388,4 @@ async fn a_busy_socket_does_not_make_the_task_look_at_idle_ones() {
     }
     // The last of the greetings may still have been served after the first look.
     assert!(seen.looks_at_others.load(Ordering::Relaxed) < looks + 10);
-}
-
-#[test]
-fn what_was_read_keeps_at_most_four_times_its_length_alive() {
-    let mut buffer = BytesMut::new();
-    for len in [1, 100, SHARE_MIN_BYTES - 1, SHARE_MIN_BYTES, SLAB_BYTES] {
-        buffer.reserve(SLAB_BYTES);
-        let free = buffer.capacity();
-        buffer.extend_from_slice(&vec![1; len]);
-        let data = hand_over(&mut buffer);
-        assert_eq!((data.len(), buffer.len()), (len, 0));
-        // Either the buffer gave part of itself away, or it is as free as before.
-        let given = free - buffer.capacity();
-        assert!(
-            given == 0 && data.capacity() <= 2 * len.max(8)
-                || given == len && len * 4 >= SLAB_BYTES
-        );
-    }
-}
-
-#[test]
-fn links_know_the_size_of_a_read_buffer() {
-    assert_eq!(adit_link::LinkConfig::default().read_size, SLAB_BYTES);
 }
