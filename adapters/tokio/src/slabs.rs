@@ -47,6 +47,7 @@ pub(crate) const LOCAL: Sort = Sort {
 pub(crate) struct Slabs {
     sort: Sort,
     current: BytesMut,
+    begun: bool,
     /// Used up; some may be free again.
     spare: VecDeque<BytesMut>,
     /// Whether one was read into since [`rest`](Self::rest) was last called, and when that was seen.
@@ -59,6 +60,7 @@ impl Slabs {
         Self {
             sort,
             current: BytesMut::new(),
+            begun: false,
             spare: VecDeque::new(),
             used: false,
             used_at: Instant::ORIGIN,
@@ -76,7 +78,8 @@ impl Slabs {
 
     fn next(&mut self) {
         let used_up = std::mem::take(&mut self.current);
-        if used_up.capacity() > 0 && self.spare.len() < self.sort.spare_max {
+        // The first one is none yet. One that is full to the brim has no capacity, and is worth keeping all the same.
+        if std::mem::replace(&mut self.begun, true) && self.spare.len() < self.sort.spare_max {
             self.spare.push_back(used_up);
         }
         for _ in 0..TRIES {
@@ -99,6 +102,7 @@ impl Slabs {
         } else if now - self.used_at > KEEP_FOR {
             self.spare = VecDeque::new();
             self.current = BytesMut::new();
+            self.begun = false;
         }
     }
 
@@ -127,10 +131,14 @@ mod tests {
     #[test]
     fn a_buffer_that_nobody_holds_is_read_into_again() {
         let mut slabs = Slabs::new(LOCAL);
+        // Something else takes the place of what is given back to the allocator.
+        let mut others = Vec::new();
         let mut starts = Vec::new();
         for _ in 0..50 {
             let data = read(&mut slabs, LOCAL.slab);
             starts.push(data.as_ptr());
+            drop(data);
+            others.push(vec![1_u8; LOCAL.slab]);
         }
         starts.sort_unstable();
         starts.dedup();
