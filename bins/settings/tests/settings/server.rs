@@ -1,13 +1,12 @@
 //! What a server makes of its flags, variables and TOML file.
 
-mod common;
-
 use std::time::Duration;
 
 use adit_settings::{
     Environment, LogFormat, ServerSettings, SettingsError, TlsChoice, TokenSource,
 };
-use common::{arguments, file};
+
+use super::common::{arguments, file};
 
 const TOKEN: (&str, &str) = ("ADIT_TOKEN_FILE", "/etc/adit/token");
 
