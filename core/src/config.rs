@@ -68,9 +68,10 @@ pub struct Config {
     pub sessions_max: usize,
     /// Sessions of an endpoint that are without a carrier. Beyond it, the one that has been without for longest ends; likewise below.
     pub detached_max: usize,
-    /// Such sessions of one tunnel.
+    /// Such sessions of one tunnel. No less than of all by default: at the other two limits it is the tunnel with most that gives one up, so that no
+    /// tunnel pushes another's out.
     pub detached_per_tunnel: usize,
-    /// Bytes of memory that all such sessions hold.
+    /// Bytes of memory that all such sessions hold. Beside it, a process has what its sessions on carriers hold, and itself.
     pub detached_bytes: usize,
 }
 
@@ -114,7 +115,7 @@ impl Default for Config {
             handshakes_max: 1_024,
             sessions_max: 1_024,
             detached_max: 1_024,
-            detached_per_tunnel: 64,
+            detached_per_tunnel: 1_024,
             detached_bytes: 512 * 1024 * 1024,
         }
     }

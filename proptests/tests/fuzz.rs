@@ -2,8 +2,11 @@
 //!
 //!     ADIT_FUZZ_SECONDS=60 cargo test -p adit-proptests --test fuzz -- --ignored --show-output
 
+use std::num::NonZero;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adit_proptests::Random;
@@ -60,25 +63,44 @@ fn every_input_of_the_corpora_and_many_like_them_do_no_harm() {
 }
 
 #[test]
-#[ignore = "takes ADIT_FUZZ_SECONDS for each target, 60 if not said otherwise"]
+#[ignore = "takes ADIT_FUZZ_SECONDS for each target, 60 if not said otherwise, and as many targets at a time as there are cores"]
 fn for_a_minute_each_no_input_does_harm() {
     let seconds = std::env::var("ADIT_FUZZ_SECONDS").map_or(60, |it| it.parse().expect("a number"));
     let seed = SystemTime::now().duration_since(UNIX_EPOCH);
     let seed = seed.expect("after 1970").as_micros() as u64;
-    for target in TARGETS {
-        let corpus = corpus(target.0);
-        let mut random = Random::new(seed);
-        let (began, mut inputs) = (Instant::now(), 0);
-        while began.elapsed() < Duration::from_secs(seconds) {
-            let input = mutate(&corpus, &mut random);
-            if let Err(wrong) = survives(target, &input) {
-                fail(target, &input, &wrong);
-            }
-            inputs += 1;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(&target) = TARGETS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            fuzz(target, seed, Duration::from_secs(seconds));
         }
-        println!(
-            "FIGURE fuzz {}: {inputs} inputs in {seconds} s, seed {seed}",
-            target.0
-        );
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            // The scope alone would not say what went wrong.
+            if let Err(cause) = worker.join() {
+                panic::resume_unwind(cause);
+            }
+        }
+    });
+}
+
+/// Tries inputs on a target for so long.
+fn fuzz(target: Target, seed: u64, time: Duration) {
+    let corpus = corpus(target.0);
+    let mut random = Random::new(seed);
+    let (began, mut inputs) = (Instant::now(), 0);
+    while began.elapsed() < time {
+        let input = mutate(&corpus, &mut random);
+        if let Err(wrong) = survives(target, &input) {
+            fail(target, &input, &wrong);
+        }
+        inputs += 1;
     }
+    println!(
+        "FIGURE fuzz {}: {inputs} inputs in {} s, seed {seed}",
+        target.0,
+        time.as_secs()
+    );
 }

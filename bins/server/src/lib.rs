@@ -94,6 +94,10 @@ fn config(
     let core = adit_program::core_config(settings.session, |core| {
         core.sessions_max = settings.max_sessions as usize;
         core.handshakes_max = settings.max_handshakes as usize;
+        core.detached_max = settings.max_detached as usize;
+        // There is one tunnel, and nobody else to be pushed out.
+        core.detached_per_tunnel = core.detached_max;
+        core.detached_bytes = usize::try_from(settings.detached_memory).unwrap_or(usize::MAX);
     })?;
     Ok(ServerConfig {
         core,

@@ -32,6 +32,10 @@ pub struct ServerSettings {
     pub max_sessions: u32,
     /// Control connections without a proof at one time, at least 1.
     pub max_handshakes: u32,
+    /// Sessions at one time that are without a carrier, at least 1.
+    pub max_detached: u32,
+    /// Bytes of memory that those may hold together.
+    pub detached_memory: u64,
     /// Limits of each session.
     pub session: SessionLimits,
     /// How long streams may run on after SIGTERM.
@@ -112,6 +116,8 @@ impl ServerSettings {
             admin_addr: admin.admin_addr.0,
             max_sessions: limits.max_sessions.get(),
             max_handshakes: limits.max_handshakes.get(),
+            max_detached: limits.max_detached.get(),
+            detached_memory: limits.detached_memory.0,
             session: SessionLimits::of(shared_limits)?,
             grace_period: stop.grace_period,
             log: LogSettings::of(log),

@@ -151,7 +151,7 @@ impl Inflight {
     }
 
     /// Whether another frame may go out; `more` units beyond what should be under way do not matter.
-    pub(crate) const fn has_room(&self, more: u64) -> bool {
+    pub(crate) fn has_room(&self, more: u64) -> bool {
         self.under_way() < self.limit + more
     }
 

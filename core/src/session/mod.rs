@@ -393,7 +393,10 @@ impl Session {
         )
     }
 
-    /// Bytes of memory that this session holds; never more than [`Config::memory_bound`]. Looks at every stream.
+    /// Bytes of memory that this session holds. Looks at every stream.
+    ///
+    /// On a carrier, slices that wait to be sent, or may have to be sent again, may keep more alive than themselves, [`SEND_HOLD_FACTOR`](crate::SEND_HOLD_FACTOR)
+    /// times as much at most; [`Config::memory_bound`] allows for that. A detached session has copied them, and this is all.
     #[must_use]
     pub fn memory(&self) -> usize {
         let of = |(_, stream): (usize, &Stream)| {
@@ -403,15 +406,6 @@ impl Session {
             + self.decoder.memory()
             + self.refusals.capacity() * size_of::<(StreamId, Code)>()
             + self.replay.memory()
-    }
-
-    /// The same, if every slice that waits to be sent, or may have to be sent again, keeps alive as much as it may.
-    #[must_use]
-    pub fn memory_at_most(&self) -> usize {
-        let sending = |(_, stream): (usize, &Stream)| stream.send.memory();
-        let slices = self.store.slab.iter().map(sending).sum::<usize>() + self.replay.memory();
-        let more = usize::try_from(crate::config::SEND_HOLD_FACTOR - 1).unwrap_or(usize::MAX);
-        self.memory() + slices.saturating_mul(more)
     }
 
     /// The end, for whatever reason; the first one counts.

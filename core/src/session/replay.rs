@@ -92,7 +92,7 @@ impl Replay {
     /// A control frame that counts was sent.
     pub(crate) fn keep_control(&mut self, frame: &Transmit) {
         if self.limit.is_some() {
-            let bytes = self.copy(&[frame.head(), frame.payload()]);
+            let bytes = copy(&mut self.chunk, &[frame.head(), frame.payload()]);
             self.push(Item::Control(bytes));
         }
     }
@@ -101,7 +101,7 @@ impl Replay {
     pub(crate) fn keep_data(&mut self, stream: StreamId, payload: &Bytes) {
         if self.limit.is_some() {
             let payload = if payload.len() < COPY_BELOW {
-                self.copy(&[payload])
+                copy(&mut self.chunk, &[payload])
             } else {
                 payload.clone()
             };
@@ -143,6 +143,20 @@ impl Replay {
             self.items = VecDeque::new();
             self.chunk = BytesMut::new();
         }
+    }
+
+    /// Copies what is kept into memory of its own size, so that it keeps nothing else alive.
+    pub(crate) fn compact(&mut self) {
+        self.chunk = BytesMut::new();
+        for item in &mut self.items {
+            let (Item::Control(bytes) | Item::Data(_, bytes)) = item;
+            *bytes = if bytes.len() < COPY_BELOW {
+                copy(&mut self.chunk, &[bytes])
+            } else {
+                Bytes::copy_from_slice(bytes)
+            };
+        }
+        self.items.shrink_to_fit();
     }
 
     /// Whether there are buffers that hold nothing.
@@ -199,21 +213,22 @@ impl Replay {
             + self.chunk.capacity()
     }
 
-    fn copy(&mut self, parts: &[&[u8]]) -> Bytes {
-        let len = parts.iter().map(|part| part.len()).sum::<usize>();
-        if self.chunk.capacity() < len {
-            self.chunk = BytesMut::with_capacity(CHUNK.max(len));
-        }
-        for part in parts {
-            self.chunk.extend_from_slice(part);
-        }
-        self.chunk.split().freeze()
-    }
-
     fn push(&mut self, item: Item) {
         self.cost += item.cost();
         self.items.push_back(item);
     }
+}
+
+/// A copy of `parts` in a chunk that others share.
+fn copy(chunk: &mut BytesMut, parts: &[&[u8]]) -> Bytes {
+    let len = parts.iter().map(|part| part.len()).sum::<usize>();
+    if chunk.capacity() < len {
+        *chunk = BytesMut::with_capacity(CHUNK.max(len));
+    }
+    for part in parts {
+        chunk.extend_from_slice(part);
+    }
+    chunk.split().freeze()
 }
 
 /// A DATA frame.
@@ -334,6 +349,21 @@ mod tests {
         replay.keep_control(&reset());
         assert_eq!(replay.memory(), 0);
         assert_eq!(replay.room(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn what_is_compacted_keeps_no_other_memory_alive_and_goes_out_as_before() {
+        let (mut replay, buffer) = (Replay::on(1 << 20), bytes(64 * 1024));
+        replay.keep_data(ID, &buffer.slice(..COPY_BELOW));
+        replay.keep_data(ID, &buffer.slice(..10));
+        replay.keep_control(&reset());
+        replay.compact();
+        assert!(buffer.is_unique());
+        replay.rewind();
+        let mut again = || sent(&replay.next(16_384, 13, 16_320).unwrap().0);
+        assert!(again().ends_with(&buffer[..COPY_BELOW]));
+        assert!(again().ends_with(&buffer[..10]));
+        assert_eq!(again(), sent(&reset()));
     }
 
     #[test]

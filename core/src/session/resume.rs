@@ -126,6 +126,11 @@ impl Session {
         self.decoder = crate::decode::Decoder::default();
         self.first = bytes::Bytes::new();
         self.pong = None;
+        // What is held may be held for long now, and is counted against a limit.
+        self.replay.compact();
+        for (_, stream) in &mut self.store.slab {
+            stream.send.compact();
+        }
     }
 
     pub(super) fn expires_at(&self) -> Option<Instant> {

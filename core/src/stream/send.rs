@@ -171,6 +171,15 @@ impl Send {
         entries + chunks + self.tail.capacity()
     }
 
+    /// Copies what is queued into memory of its own size, so that it keeps nothing else alive.
+    pub(crate) fn compact(&mut self) {
+        for chunk in &mut self.queue {
+            *chunk = Bytes::copy_from_slice(chunk);
+        }
+        self.queue.shrink_to_fit();
+        self.tail = BytesMut::from(&self.tail[..]);
+    }
+
     fn drop_buffers(&mut self) {
         self.queue = VecDeque::new();
         self.tail = BytesMut::new();

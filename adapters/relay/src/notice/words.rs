@@ -238,6 +238,11 @@ pub(crate) fn why_ended(error: SessionError) -> String {
             "this side stops, and nothing was left to do".to_owned()
         }
         SessionError::Closed(Code::SHUTDOWN) => "this side is shutting down".to_owned(),
+        // Only a server ends a session for this, and only one that waits for a carrier.
+        SessionError::Closed(Code::BUSY) => {
+            "it waited for a connection longest, and others needed its place; --detached-memory and --max-detached set how much there is"
+                .to_owned()
+        }
         error => error.to_string(),
     }
 }

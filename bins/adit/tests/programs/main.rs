@@ -13,6 +13,7 @@ mod kit;
 
 mod control_port;
 mod demo;
+mod detached;
 mod man_in_the_middle;
 mod proxies;
 mod refusals;

@@ -31,20 +31,12 @@ fn data(stream: StreamId, len: u32) -> Vec<u8> {
     [&[0xc0, stream], &len[..]].concat()
 }
 
-/// Waits for a visitor's stream.
-fn opened(rogue: &mut Rogue) -> StreamId {
-    match rogue.wait_for(|frame| matches!(frame, Frame::Open { .. })) {
-        Ok(Frame::Open { stream, .. }) => stream,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn a_payload_that_is_too_long_ends_its_session_and_its_visitor_sees_a_reset() {
     let site = Site::new();
     let (server, bystander, mut rogue, addr) = with_a_rogue(&site);
     let mut visitor = connect(addr);
-    let stream = opened(&mut rogue);
+    let stream = rogue.opened();
     rogue.send(&data(stream, PAYLOAD_MAX + 1)).unwrap();
     let close = rogue.wait_for(|frame| matches!(frame, Frame::Close { .. }));
     assert!(
@@ -73,7 +65,7 @@ fn a_client_that_ignores_credit_loses_its_session_and_costs_the_others_nothing()
     let (server, bystander, mut rogue, addr) = with_a_rogue(&site);
     // It reads nothing, so that what is sent to it has to be held.
     let visitor = connect(addr);
-    let stream = opened(&mut rogue);
+    let stream = rogue.opened();
     let frame = [data(stream, PAYLOAD_MAX), vec![b'x'; PAYLOAD_MAX as usize]].concat();
     let mut sent = 0;
     while sent < FAR_TOO_MUCH && rogue.send(&frame).is_ok() {

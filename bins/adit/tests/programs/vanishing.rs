@@ -3,28 +3,17 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use crate::kit::{Program, Site, Upstream, ask, connect, reset, service_of, until};
+use crate::kit::{Program, Site, Upstream, ask, connect, free, metric, reset, service_of, until};
 
 /// Who could write nothing for so long can't go on.
 const STALLED: Duration = Duration::from_millis(500);
 
-/// An address that nobody listens on.
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
-
 /// Streams that a program says it has, at its admin address.
 fn streams(admin: SocketAddr) -> u64 {
-    let text = ask(admin, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let text = String::from_utf8(text).unwrap();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("adit_streams "));
-    line.unwrap().parse().unwrap()
+    metric(admin, "adit_streams")
 }
 
 /// How many files each of the programs has open.

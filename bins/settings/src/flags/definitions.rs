@@ -183,6 +183,12 @@ flag_groups! {
         max_sessions: One<NonZeroU32> "N" = "1024";
         /// Connections to the control plane that have not proved the token yet
         max_handshakes: One<NonZeroU32> "N" = "1024";
+        /// Sessions at one time that lost their connection and wait for another; beyond it the one
+        /// that waits longest ends
+        max_detached: One<NonZeroU32> "N" = "1024";
+        /// Most memory that all sessions without a connection may hold together; beyond it the one
+        /// that waits longest ends
+        detached_memory: One<ByteSize> "SIZE" = "512MiB";
     }
 
     "Limits" SessionLimitFlags {

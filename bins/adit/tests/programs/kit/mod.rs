@@ -11,7 +11,7 @@ mod site;
 
 pub(crate) use bystander::Bystander;
 pub(crate) use mitm::{Mitm, Tamper};
-pub(crate) use net::{Upstream, ask, connect, read_all, reset, until};
+pub(crate) use net::{Upstream, ask, connect, free, metric, read_all, reset, until};
 pub(crate) use program::Program;
 pub(crate) use proxy::ConnectProxy;
 pub(crate) use rogue::Rogue;

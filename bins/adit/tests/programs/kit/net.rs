@@ -67,6 +67,22 @@ pub(crate) fn ask(addr: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
+/// An address that nobody listens on.
+pub(crate) fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A number that a program says at its admin address.
+pub(crate) fn metric(admin: SocketAddr, name: &str) -> u64 {
+    let text = ask(admin, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap().parse().unwrap()
+}
+
 /// Everything up to the end of the input.
 pub(crate) fn read_all(mut stream: TcpStream) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

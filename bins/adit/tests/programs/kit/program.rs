@@ -79,13 +79,25 @@ impl Program {
         files.unwrap().count()
     }
 
+    /// The memory that it has now, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
     /// The most memory that it has had so far, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn memory_peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// What the kernel says of its memory, in bytes.
+    #[cfg(target_os = "linux")]
+    fn status(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.unwrap().trim().trim_end_matches(" kB");
+        let value = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = value.unwrap().trim().trim_end_matches(" kB");
         kib.parse::<u64>().unwrap() * 1024
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use adit_core::{
     CarrierFacts, ClientHandshake, ClientHello, ClientId, Config, Decoder, Frame, Instance,
-    Instant, Service, ServiceId, ServiceKind, Token, TunnelName,
+    Instant, Piece, Service, ServiceId, ServiceKind, StreamId, Token, TunnelName,
 };
 use adit_link::{Carrier, CarrierEvent, ClientSetup, ClientTls, ClientUpgrade};
 use bytes::{Bytes, BytesMut};
@@ -24,8 +24,12 @@ pub(crate) struct Rogue {
     carrier: Carrier,
     facts: Option<CarrierFacts>,
     decoder: Decoder,
+    /// For the handshake; nobody else wants it.
     unread: Vec<Bytes>,
+    authenticated: bool,
     frames: VecDeque<Frame>,
+    /// Bytes of visitors that came.
+    taken: usize,
 }
 
 impl Rogue {
@@ -47,7 +51,9 @@ impl Rogue {
             facts: None,
             decoder: Decoder::default(),
             unread: Vec::new(),
+            authenticated: false,
             frames: VecDeque::new(),
+            taken: 0,
         };
         while this.facts.is_none() {
             this.exchange().unwrap();
@@ -57,9 +63,14 @@ impl Rogue {
 
     /// Proves the token and offers one service; gives the address at which its visitors are taken.
     pub(crate) fn authenticate(&mut self) -> SocketAddr {
+        self.authenticate_as("rogue")
+    }
+
+    /// The same under another name.
+    pub(crate) fn authenticate_as(&mut self, client_id: &str) -> SocketAddr {
         let hello = ClientHello {
             tunnel: TunnelName::new("default").unwrap(),
-            client_id: ClientId::new("rogue").unwrap(),
+            client_id: ClientId::new(client_id).unwrap(),
             instance: Instance([7; 16]),
             services: vec![Service {
                 id: ServiceId(0),
@@ -82,6 +93,7 @@ impl Rogue {
                     .unwrap();
             }
             if let Some(established) = handshake.poll_established(NOW) {
+                self.authenticated = true;
                 let granted = established.grants[0].result.as_ref().unwrap();
                 return granted.parse().unwrap();
             }
@@ -116,6 +128,27 @@ impl Rogue {
         }
     }
 
+    /// Waits for a visitor's stream.
+    pub(crate) fn opened(&mut self) -> StreamId {
+        match self.wait_for(|frame| matches!(frame, Frame::Open { .. })) {
+            Ok(Frame::Open { stream, .. }) => stream,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets the server send `credit` bytes on a stream, and takes them until there were `enough`. It acknowledges none of them.
+    pub(crate) fn swallow(&mut self, stream: StreamId, credit: u64, enough: usize) {
+        let credit = Frame::Credit {
+            stream,
+            offset: credit,
+        }
+        .encode();
+        self.send(credit.head()).unwrap();
+        while self.taken < enough {
+            self.exchange().unwrap();
+        }
+    }
+
     /// Reads for this long; whether the server has ended the carrier.
     pub(crate) fn is_ended_within(&mut self, time: Duration) -> bool {
         self.socket.set_read_timeout(Some(time)).unwrap();
@@ -143,7 +176,9 @@ impl Rogue {
             }
         }
         while let Some(payload) = self.carrier.poll_payload() {
-            self.unread.push(payload.clone());
+            if !self.authenticated {
+                self.unread.push(payload.clone());
+            }
             self.read_frames(payload);
         }
         Ok(())
@@ -151,9 +186,11 @@ impl Rogue {
 
     fn read_frames(&mut self, mut bytes: Bytes) {
         while let Some(piece) = self.decoder.decode(&mut bytes).unwrap() {
-            if let adit_core::Piece::Body { kind, .. } = piece {
-                self.frames
-                    .push_back(Frame::parse(kind, piece.body()).unwrap());
+            match piece {
+                Piece::Payload { chunk, .. } => self.taken += chunk.len(),
+                Piece::Body { kind, .. } => self
+                    .frames
+                    .push_back(Frame::parse(kind, piece.body()).unwrap()),
             }
         }
     }

@@ -1,12 +1,11 @@
 //! What decoding and encoding allocate: nothing per frame, and nothing by a declared length.
 
-mod common;
-
 use adit_websocket::{Config, Decoder, Encoder, Item, Kind, Role};
 use allocation_counter::measure;
 use bytes::BytesMut;
-use common::*;
 use proptest::prelude::*;
+
+use super::common::*;
 
 /// A buffer's first split turns it into a shared one, which costs this much at most.
 const SHARING: u64 = 64;

@@ -11,10 +11,9 @@ use adit_proptests::{Behaviour, World};
 use adit_relay::Notice;
 use adit_relay::client::{AttemptError, ClientConfig, Proxy, ProxyError};
 
-const PORT: &str = "127.0.0.1:9090";
-const UPSTREAM: &str = "10.0.0.1:80";
+use super::{PORT, SECOND, UPSTREAM};
+
 const PROXY: &str = "192.168.1.1:3128";
-const SECOND: Duration = Duration::from_secs(1);
 
 fn plain() -> ClientConfig {
     client_config(&[("9090", UPSTREAM)])

@@ -1,7 +1,6 @@
 //! Which ports a server opens, and what it says of those that it does not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use adit_core::Code;
 use adit_proptests::scene::{self, CONTROL, client_config, server_config, token};
@@ -9,8 +8,7 @@ use adit_proptests::{Behaviour, World};
 use adit_relay::Notice;
 use adit_relay::server::{Ports, Tunnel, Tunnels};
 
-const UPSTREAM: &str = "10.0.0.1:80";
-const SECOND: Duration = Duration::from_secs(1);
+use super::{SECOND, UPSTREAM};
 
 #[test]
 fn another_tunnel_cannot_have_a_port_that_is_taken() {

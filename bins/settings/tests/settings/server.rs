@@ -1,13 +1,12 @@
 //! What a server makes of its flags, variables and TOML file.
 
-mod common;
-
 use std::time::Duration;
 
 use adit_settings::{
     Environment, LogFormat, ServerSettings, SettingsError, TlsChoice, TokenSource,
 };
-use common::{arguments, file};
+
+use super::common::{arguments, file};
 
 const TOKEN: (&str, &str) = ("ADIT_TOKEN_FILE", "/etc/adit/token");
 
@@ -49,6 +48,10 @@ fn a_token_file_is_all_that_a_server_needs() {
         (1024, 1024)
     );
     assert_eq!(
+        (settings.max_detached, settings.detached_memory),
+        (1024, 512 << 20)
+    );
+    assert_eq!(
         (settings.session.max_streams, settings.session.window),
         (8192, 64 << 20)
     );
@@ -67,6 +70,7 @@ fn every_flag_of_the_server_reaches_its_settings() {
          192.168.0.1,fd00::/8 --tls files --tls-cert c.pem --tls-key k.pem --channel-binding off \
          --tunnel orion --token-file t --data-addr 0.0.0.0 --allow-ports 80,9000-9100 \
          --allow-ports 443 --admin-addr off --max-sessions 1 --max-handshakes 2 --max-streams 3 \
+         --max-detached 4 --detached-memory 5MiB \
          --session-window 1MiB --grace-period 1m30s --log-format json --log-level warn,x=trace",
         &[],
     )
@@ -90,6 +94,10 @@ fn every_flag_of_the_server_reaches_its_settings() {
     assert_eq!(settings.data_addr.to_string(), "0.0.0.0");
     assert_eq!(settings.admin_addr, None);
     assert_eq!((settings.max_sessions, settings.max_handshakes), (1, 2));
+    assert_eq!(
+        (settings.max_detached, settings.detached_memory),
+        (4, 5 << 20)
+    );
     assert_eq!(
         (settings.session.max_streams, settings.session.window),
         (3, 1 << 20)

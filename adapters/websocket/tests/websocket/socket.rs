@@ -1,12 +1,11 @@
 //! Pongs, the close handshake, and the limits on what a peer can cost.
 
-mod common;
-
 use adit_websocket::{
     Close, CloseCode, Config, DEFAULT_FLOOD_BUDGET, Error, Item, Kind, SendError, WebSocket,
 };
 use bytes::BytesMut;
-use common::*;
+
+use super::common::*;
 
 const KEY: [u8; 4] = [1, 2, 3, 4];
 

@@ -13,9 +13,7 @@ use adit_proptests::{Behaviour, ServerId, TaskId, World};
 use adit_relay::Notice;
 use adit_relay::client::AttemptError;
 
-const PORT: &str = "127.0.0.1:9090";
-const UPSTREAM: &str = "10.0.0.1:80";
-const SECOND: Duration = Duration::from_secs(1);
+use super::{PORT, SECOND, UPSTREAM};
 
 fn upgrade() -> ServerUpgrade {
     ServerUpgrade::new("/connect").expect("a path")

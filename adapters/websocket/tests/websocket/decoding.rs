@@ -1,14 +1,13 @@
 //! What a decoder gives out: the same for any cutting of the input, by reference, and an error for
 //! everything that RFC 6455 forbids.
 
-mod common;
-
 use adit_websocket::{
     Close, CloseCode, Config, ControlPayload, Decoder, Encoder, Error, Item, Kind, MAX_HEAD, Role,
 };
 use bytes::BytesMut;
-use common::*;
 use proptest::prelude::*;
+
+use super::common::*;
 
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 

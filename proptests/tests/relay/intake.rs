@@ -10,8 +10,7 @@ use adit_proptests::scene::{self, CONTROL, client_config, named, server_config, 
 use adit_relay::client::AttemptError;
 use adit_relay::{Level, Notice};
 
-const UPSTREAM: &str = "10.0.0.1:80";
-const SECOND: Duration = Duration::from_secs(1);
+use super::{SECOND, UPSTREAM};
 
 /// For each failed proof, how long it took until the client was told, less the way.
 fn held_back(world: &World) -> Vec<Duration> {

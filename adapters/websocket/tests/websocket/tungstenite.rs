@@ -1,14 +1,11 @@
 //! Differential tests: this codec against tungstenite, in both directions and both roles.
 
-mod common;
-
 use std::io::{self, Read, Write};
 
 use adit_websocket::{
     Close, CloseCode, Config, ControlPayload, Decoder, Encoder, Item, Kind, Role, WebSocket,
 };
 use bytes::BytesMut;
-use common::*;
 use proptest::prelude::*;
 use tungstenite::{
     Message,
@@ -20,6 +17,8 @@ use tungstenite::{
         },
     },
 };
+
+use super::common::*;
 
 /// A stream in memory: what is to be read comes in pieces, what was written is kept.
 #[derive(Default)]

@@ -10,9 +10,7 @@ use adit_proptests::{Behaviour, World};
 use adit_relay::Notice;
 use adit_relay::server::{Server, Tunnels};
 
-const PORT: &str = "127.0.0.1:9090";
-const UPSTREAM: &str = "10.0.0.1:80";
-const SECOND: Duration = Duration::from_secs(1);
+use super::{PORT, SECOND, UPSTREAM};
 
 #[test]
 fn a_client_that_comes_back_takes_over_at_once_from_a_silent_instance_of_itself() {

@@ -12,7 +12,8 @@ use adit_proptests::{Behaviour, PuppetId, World};
 use adit_relay::Notice;
 use bytes::Bytes;
 
-const SECOND: Duration = Duration::from_secs(1);
+use super::SECOND;
+
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A server made of core alone, on a puppet. It lets the client of a scene in, unless it is to refuse.

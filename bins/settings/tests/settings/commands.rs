@@ -1,12 +1,11 @@
 //! The command lines as a whole: the commands of `adit`, the help, the exit codes.
 
-mod common;
-
 use std::ffi::OsString;
 
 use adit_settings::{AditCommand, Environment, SettingsError};
-use common::{arguments, file};
 use proptest::prelude::*;
+
+use super::common::{arguments, file};
 
 fn adit(flags: &str) -> Result<AditCommand, SettingsError> {
     let environment = Environment::of("host", [("ADIT_TLS", "off"), ("ADIT_LOG", "debug")]);

@@ -3,11 +3,8 @@
 //! A server that echoes messages is fed each case whole and in small pieces. A case says what the
 //! server must send, up to and including its Close.
 
-mod common;
-
 use adit_websocket::{Config, Item, Kind, WebSocket};
 use bytes::BytesMut;
-use common::*;
 
 /// What the server sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +16,8 @@ enum Reply {
 }
 
 use Reply::*;
+
+use super::common::*;
 
 /// The code that answers a broken protocol.
 const PROTOCOL_ERROR: Reply = Close(Some(1002));

@@ -7,13 +7,7 @@ use adit_proptests::scene::{client_config, without_resumption};
 use adit_proptests::{Behaviour, World};
 use adit_relay::{Notice, RESET_CODES};
 
-const PORT: &str = "127.0.0.1:9090";
-const UPSTREAM: &str = "10.0.0.1:80";
-const SECOND: Duration = Duration::from_secs(1);
-
-fn bytes(len: usize) -> Vec<u8> {
-    (0..len).map(|n| (n % 251) as u8).collect()
-}
+use super::{PORT, SECOND, UPSTREAM, bytes};
 
 /// A world with a tunnel to an upstream that behaves like this.
 fn tunnel_to(behaviour: Behaviour, seed: u64) -> World {

@@ -1,11 +1,10 @@
 //! What a client makes of its flags, variables and TOML file.
 
-mod common;
-
 use std::time::Duration;
 
 use adit_settings::{ClientSettings, Environment, SettingsError};
-use common::{arguments, file};
+
+use super::common::{arguments, file};
 
 /// What every client needs.
 const NEEDED: &str = "--url wss://t.example.com --token-file token --upstream web:80";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_core::{Config, Event, Session, Side, StreamId};
+use adit_core::{Config, Event, Instant, Limits, Session, Side, StreamId};
 use adit_proptests::Ledger;
 use adit_proptests::carriers::{Carriers, Cut};
 use adit_proptests::pair::any_open;
@@ -328,4 +328,29 @@ fn while_detached_a_session_takes_nothing_to_send_and_says_when_it_does_again() 
     );
     let opened_there = |event: &Event| matches!(event, Event::Opened { id, .. } if *id == opened);
     assert!(carriers.take_events(Side::Client).iter().any(opened_there));
+}
+
+#[test]
+fn a_detached_session_keeps_no_more_alive_of_what_it_was_given_than_it_counts() {
+    let (config, now) = (config(), Instant::from_millis(1));
+    let limits = Limits {
+        stream_credit: 1 << 20,
+        ..config.limits()
+    };
+    let window = Duration::from_secs(60);
+    let mut session = Session::new(config, Side::Server, limits, now).resumable(window);
+    let id = session.open(now, any_open()).expect("there is room");
+    // A few bytes of it are kept to be sent again, and a few wait to be sent.
+    let buffer = Bytes::from(vec![7; 1 << 20]);
+    for written in [4_000, 5_000] {
+        let wrote = session.write(id, &mut buffer.slice(..written));
+        assert_eq!(wrote, Ok(written));
+        while written == 4_000 && session.poll_transmit(now, 16_384).is_some() {}
+    }
+    assert!(!buffer.is_unique());
+    session.handle_carrier_lost(now);
+    assert!(buffer.is_unique());
+    // The payload, and the chunk that small frames share.
+    let memory = session.memory();
+    assert!((9_000..30_000).contains(&memory), "{memory} bytes");
 }

@@ -8,9 +8,7 @@ use adit_proptests::network::Break;
 use adit_proptests::scene::{CONTROL, client_config, server_config, token};
 use adit_proptests::{Behaviour, PuppetId, Random, ServerId, TaskId, World};
 
-const PORT: &str = "127.0.0.1:9090";
-const UPSTREAM: &str = "10.0.0.1:80";
-const SECOND: Duration = Duration::from_secs(1);
+use super::{PORT, SECOND, UPSTREAM};
 
 struct Visitor {
     puppet: PuppetId,

@@ -9,10 +9,10 @@ use adit_proptests::{Behaviour, ServerId, TaskId, World};
 use adit_relay::Notice;
 use adit_relay::client::ClientConfig;
 
-const PORT: &str = "127.0.0.1:9090";
+use super::{PORT, SECOND};
+
 const FIRST: &str = "10.0.0.1:80";
 const SECOND_UPSTREAM: &str = "10.0.0.2:80";
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A server with two clients that serve port 9090, each with an upstream of its own that behaves like this.
 fn two_clients(names: [&str; 2], behaviour: &Behaviour) -> (World, ServerId, [TaskId; 2]) {

@@ -4,35 +4,60 @@ use std::time::Duration;
 
 use adit_proptests::network::Break;
 use adit_proptests::scene::{CONTROL, client_config, named, server_config, token};
-use adit_proptests::{Behaviour, ServerId, TaskId, World};
+use adit_proptests::{Behaviour, PuppetId, ServerId, TaskId, World};
 use adit_relay::Notice;
 
-const PORT: &str = "127.0.0.1:9090";
-const UPSTREAM: &str = "10.0.0.1:80";
-const SECOND: Duration = Duration::from_secs(1);
+use super::{PORT, SECOND, UPSTREAM, bytes};
+
 const BREAKS: [Break; 4] = [Break::Reset, Break::Fin, Break::Silence, Break::Stall];
 
-/// A server and a client with a session that both know of.
-fn tunnelled(seed: u64, offers: &[(&str, &str)]) -> (World, ServerId, TaskId) {
-    let (mut world, server, client) = World::tunnelled(seed, offers);
-    let met = |world: &mut World| {
-        world
-            .meter(client)
-            .is_some_and(|it| it.counters().sessions == 1)
-    };
+/// A server and a client with a session that both know of, and an echo as upstream.
+fn tunnelled(seed: u64) -> (World, ServerId, TaskId) {
+    let (mut world, server, client) = World::tunnelled(seed, &[("9090", UPSTREAM)]);
+    world.listen(UPSTREAM, Behaviour::Echo);
+    let met = |world: &mut World| in_session(world, client);
     assert!(world.run_until(SECOND, met));
     (world, server, client)
 }
 
-fn bytes(len: usize) -> Vec<u8> {
-    (0..len).map(|n| (n % 251) as u8).collect()
+/// The same, with a visitor that said hello and heard it.
+fn greeted(seed: u64) -> (World, ServerId, TaskId, PuppetId) {
+    let (mut world, server, client) = tunnelled(seed);
+    let visitor = world.visitor(PORT);
+    world.say(visitor, b"hello");
+    world.expect_heard(visitor, b"hello");
+    (world, server, client, visitor)
+}
+
+/// The same without a visitor, and with another client that serves the port.
+fn beside_another(seed: u64) -> (World, ServerId, TaskId) {
+    let (mut world, server, client) = tunnelled(seed);
+    world.client(named("other", UPSTREAM), Ok(token("a")));
+    world.expect_sessions(server, 2);
+    (world, server, client)
+}
+
+fn in_session(world: &World, client: TaskId) -> bool {
+    let meter = world.meter(client);
+    meter.is_some_and(|it| it.counters().sessions == 1)
+}
+
+/// The session goes on, on another carrier, within `limit`.
+fn expect_resumed(world: &mut World, server: ServerId, limit: Duration) {
+    let back = |world: &mut World| world.counters(server).resumes_total == 1;
+    assert!(world.run_until(limit, back), "{:#?}", world.notices);
+}
+
+/// The client's carrier breaks, and for now none leads to the server any more.
+fn cut_off(world: &mut World) {
+    world.hole(CONTROL);
+    world.break_carriers(Break::Reset);
 }
 
 #[test]
 fn an_echo_comes_back_whole_though_its_carrier_breaks_in_every_way() {
     for (seed, how) in BREAKS.into_iter().enumerate() {
-        let (mut world, server, client) = tunnelled(seed as u64, &[("9090", UPSTREAM)]);
-        world.listen(UPSTREAM, Behaviour::Echo);
+        let (mut world, server, client) = tunnelled(seed as u64);
         let visitor = world.visitor(PORT);
         let data = bytes(2_000_000);
         world.say(visitor, &data);
@@ -62,37 +87,25 @@ fn an_echo_comes_back_whole_though_its_carrier_breaks_in_every_way() {
 
 #[test]
 fn a_carrier_that_is_seen_to_break_is_replaced_within_200_ms() {
-    let (mut world, server, _) = tunnelled(1, &[("9090", UPSTREAM)]);
+    let (mut world, server, _) = tunnelled(1);
     world.break_carriers(Break::Reset);
-    let back = |world: &mut World| world.counters(server).resumes_total == 1;
-    assert!(
-        world.run_until(Duration::from_millis(200), back),
-        "{:#?}",
-        world.notices
-    );
+    expect_resumed(&mut world, server, SECOND / 5);
 }
 
 #[test]
 fn a_silent_carrier_with_data_on_it_is_replaced_after_two_seconds() {
-    let (mut world, server, _) = tunnelled(2, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
-    let visitor = world.visitor(PORT);
-    world.say(visitor, b"hello");
-    world.expect_heard(visitor, b"hello");
+    let (mut world, server, _, visitor) = greeted(2);
     world.break_carriers(Break::Silence);
     world.say(visitor, b" again");
-    let back = |world: &mut World| world.counters(server).resumes_total == 1;
     // The server alone has something under way: the client notices by its own pings.
-    assert!(world.run_until(SECOND * 6, back), "{:#?}", world.notices);
+    expect_resumed(&mut world, server, SECOND * 6);
     world.expect_heard(visitor, b"hello again");
 }
 
 #[test]
 fn a_visitor_that_comes_during_an_outage_is_held_and_then_served() {
-    let (mut world, server, _) = tunnelled(3, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
-    world.hole(CONTROL);
-    world.break_carriers(Break::Reset);
+    let (mut world, server, _) = tunnelled(3);
+    cut_off(&mut world);
     world.run(SECOND * 10);
     let visitor = world.visitor(PORT);
     world.say(visitor, b"during the outage");
@@ -107,32 +120,22 @@ fn a_visitor_that_comes_during_an_outage_is_held_and_then_served() {
 
 #[test]
 fn after_the_resume_window_visitors_are_reset_and_the_port_is_closed() {
-    let (mut world, server, client) = tunnelled(4, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
-    let visitor = world.visitor(PORT);
-    world.say(visitor, b"hello");
-    world.expect_heard(visitor, b"hello");
-    world.hole(CONTROL);
-    world.break_carriers(Break::Reset);
+    let (mut world, server, client, visitor) = greeted(4);
+    cut_off(&mut world);
     world.run(SECOND * 59);
     assert!(world.is_open(PORT) && !world.was_reset(visitor));
     world.run(SECOND * 2);
     assert!(!world.is_open(PORT) && world.was_reset(visitor));
     assert_eq!(world.counters(server).sessions, 0);
     world.reopen(server, CONTROL);
-    let again = |world: &mut World| {
-        world
-            .meter(client)
-            .is_some_and(|it| it.counters().sessions == 1)
-    };
+    let again = |world: &mut World| in_session(world, client);
     assert!(world.run_until(SECOND * 40, again), "{:#?}", world.notices);
     assert_eq!(world.counters(server).sessions, 1);
 }
 
 #[test]
 fn a_server_that_was_restarted_ends_the_old_session_and_begins_a_new_one_at_once() {
-    let (mut world, server, _) = tunnelled(5, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
+    let (mut world, server, _) = tunnelled(5);
     let visitor = world.visitor(PORT);
     world.kill_server(server);
     let server = world.server(CONTROL, server_config());
@@ -143,11 +146,7 @@ fn a_server_that_was_restarted_ends_the_old_session_and_begins_a_new_one_at_once
 
 #[test]
 fn a_client_that_comes_back_as_a_new_run_replaces_its_old_self_at_once() {
-    let (mut world, server, client) = tunnelled(6, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
-    let visitor = world.visitor(PORT);
-    world.say(visitor, b"hello");
-    world.expect_heard(visitor, b"hello");
+    let (mut world, server, client, visitor) = greeted(6);
     world.kill(client);
     world.run(SECOND);
     assert_eq!(world.counters(server).sessions_detached, 1);
@@ -160,10 +159,7 @@ fn a_client_that_comes_back_as_a_new_run_replaces_its_old_self_at_once() {
 
 #[test]
 fn a_session_without_a_carrier_gets_no_visitor_while_another_serves_the_port() {
-    let (mut world, server, client) = tunnelled(7, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
-    world.client(named("other", UPSTREAM), Ok(token("a")));
-    world.expect_sessions(server, 2);
+    let (mut world, server, client) = beside_another(7);
     world.kill(client);
     world.run(SECOND);
     assert_eq!(world.counters(server).sessions_detached, 1);
@@ -176,10 +172,7 @@ fn a_session_without_a_carrier_gets_no_visitor_while_another_serves_the_port() {
 
 #[test]
 fn no_visitor_waits_for_a_client_that_stopped_a_moment_ago_while_another_serves_the_port() {
-    let (mut world, server, client) = tunnelled(7, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
-    world.client(named("other", UPSTREAM), Ok(token("a")));
-    world.expect_sessions(server, 2);
+    let (mut world, _, client) = beside_another(7);
     let ask = |world: &mut World, n: u8| {
         let visitor = world.visitor(PORT);
         world.say(visitor, &[n]);
@@ -197,18 +190,17 @@ fn no_visitor_waits_for_a_client_that_stopped_a_moment_ago_while_another_serves_
 
 #[test]
 fn a_client_that_slept_notices_at_once_that_its_carrier_is_gone() {
-    let (mut world, server, client) = tunnelled(8, &[("9090", UPSTREAM)]);
+    let (mut world, server, client) = tunnelled(8);
     world.suspend(client, true);
     world.run(SECOND * 30);
     world.break_carriers(Break::Silence);
     world.suspend(client, false);
-    let back = |world: &mut World| world.counters(server).resumes_total == 1;
-    assert!(world.run_until(SECOND, back), "{:#?}", world.notices);
+    expect_resumed(&mut world, server, SECOND);
 }
 
 #[test]
 fn a_client_that_slept_keeps_a_carrier_that_still_answers() {
-    let (mut world, server, client) = tunnelled(9, &[("9090", UPSTREAM)]);
+    let (mut world, server, client) = tunnelled(9);
     world.suspend(client, true);
     world.run(Duration::from_millis(4_800));
     world.suspend(client, false);
@@ -224,10 +216,7 @@ fn a_client_that_slept_keeps_a_carrier_that_still_answers() {
 
 #[test]
 fn beside_a_client_that_stopped_no_visitor_waits_for_two_seconds_and_soon_none_at_all() {
-    let (mut world, server, client) = tunnelled(10, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
-    world.client(named("other", UPSTREAM), Ok(token("a")));
-    world.expect_sessions(server, 2);
+    let (mut world, _, client) = beside_another(10);
     // Any moment between two signs of life of the one that stops.
     for pause in [0, 700, 1_400, 2_100] {
         world.suspend(client, false);
@@ -255,9 +244,8 @@ fn beside_a_client_that_stopped_no_visitor_waits_for_two_seconds_and_soon_none_a
 
 #[test]
 fn a_client_that_is_told_to_stop_while_it_has_no_carrier_and_no_stream_ends_at_once() {
-    let (mut world, _, client) = tunnelled(11, &[("9090", UPSTREAM)]);
-    world.hole(CONTROL);
-    world.break_carriers(Break::Reset);
+    let (mut world, _, client) = tunnelled(11);
+    cut_off(&mut world);
     world.run(SECOND);
     world.drain_client(client, SECOND * 30);
     // What is left of attempts to come back runs out.
@@ -266,13 +254,8 @@ fn a_client_that_is_told_to_stop_while_it_has_no_carrier_and_no_stream_ends_at_o
 
 #[test]
 fn a_client_that_is_told_to_stop_while_it_has_no_carrier_finishes_its_streams_first() {
-    let (mut world, server, client) = tunnelled(12, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
-    let visitor = world.visitor(PORT);
-    world.say(visitor, b"hello");
-    world.expect_heard(visitor, b"hello");
-    world.hole(CONTROL);
-    world.break_carriers(Break::Reset);
+    let (mut world, server, client, visitor) = greeted(12);
+    cut_off(&mut world);
     world.run(SECOND);
     world.drain_client(client, SECOND * 30);
     world.say(visitor, b" again");
@@ -286,11 +269,7 @@ fn a_client_that_is_told_to_stop_while_it_has_no_carrier_finishes_its_streams_fi
 
 #[test]
 fn a_session_of_a_draining_server_ends_with_its_carrier() {
-    let (mut world, server, _) = tunnelled(13, &[("9090", UPSTREAM)]);
-    world.listen(UPSTREAM, Behaviour::Echo);
-    let visitor = world.visitor(PORT);
-    world.say(visitor, b"hello");
-    world.expect_heard(visitor, b"hello");
+    let (mut world, server, _, visitor) = greeted(13);
     world.drain_server(server, SECOND * 300);
     world.run(SECOND);
     assert!(!world.was_reset(visitor));
@@ -300,7 +279,7 @@ fn a_session_of_a_draining_server_ends_with_its_carrier() {
 
 #[test]
 fn both_sides_count_the_same_carriers() {
-    let (mut world, server, client) = tunnelled(14, &[("9090", UPSTREAM)]);
+    let (mut world, server, client) = tunnelled(14);
     world.break_carriers(Break::Reset);
     world.run(SECOND);
     let (theirs, ours) = (

@@ -1,8 +1,6 @@
 //! Frames written and read by the book, one byte after the other, with no code of the crate's own:
 //! what the tests compare it to.
 
-#![allow(dead_code, reason = "each test file uses a part of this")]
-
 use adit_websocket::{Decoder, Error, Item, Kind};
 use bytes::BytesMut;
 
