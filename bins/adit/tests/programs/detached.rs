@@ -1,12 +1,13 @@
 //! What sessions without a carrier cost a server: `--detached-memory`, and not more.
 //!
-//! Their clients read all that they are sent and acknowledge nothing, so that the server has to keep as much as it ever keeps.
+//! Their clients are far away behind a fast path, so that the server has as much under way, and to keep, as it ever has.
 
 #![cfg(target_os = "linux")]
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use adit_core::Config;
 
@@ -15,14 +16,17 @@ use crate::kit::{Program, Rogue, Site, connect, free, metric, port_of, until};
 const SESSIONS: usize = 100;
 
 /// Sessions that are on a carrier at one time.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 4;
 
 /// What a server may have beside `--detached-memory`, in bytes: the program itself, and what so few sessions hold before their carrier is cut.
-const BASE: u64 = 64 << 20;
+const BASE: u64 = 128 << 20;
+
+/// The round trip of a path that holds all that may be unacknowledged, if it carries 100 MB a second.
+const TRIP: Duration = Duration::from_millis(170);
 
 /// Payload after which a server has nearly as much to keep as it may, at what each frame costs on top.
-fn nearly_all() -> usize {
-    usize::try_from(Config::default().replay).unwrap() * 19 / 20
+fn nearly_all() -> u64 {
+    Config::default().replay * 19 / 20
 }
 
 /// A session whose visitor says more than its client acknowledges, until the server can send no more. Then its carrier is cut.
@@ -32,7 +36,7 @@ fn fill_and_cut(port: u16, name: &str) {
     // It ends with its session, or with the server.
     thread::spawn(move || while visitor.write_all(&[7; 64 * 1024]).is_ok() {});
     let stream = client.opened();
-    client.swallow(stream, 1 << 40, nearly_all());
+    client.swallow(stream, 1 << 40, TRIP, nearly_all());
 }
 
 /// A server with these flags, a hundred such sessions of which were cut; how many it keeps.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{self, Duration};
 
 use adit_core::{
     CarrierFacts, ClientHandshake, ClientHello, ClientId, Config, Decoder, Frame, Instance,
@@ -136,17 +136,35 @@ impl Rogue {
         }
     }
 
-    /// Lets the server send `credit` bytes on a stream, and takes them until there were `enough`. It acknowledges none of them.
-    pub(crate) fn swallow(&mut self, stream: StreamId, credit: u64, enough: usize) {
+    /// Lets the server send `credit` bytes on the only stream, as over a path of this round trip: what came is acknowledged so much later. Until `enough` bytes
+    /// are not acknowledged; nothing is from then on.
+    pub(crate) fn swallow(&mut self, stream: StreamId, credit: u64, trip: Duration, enough: u64) {
         let credit = Frame::Credit {
             stream,
             offset: credit,
+        };
+        self.send(credit.encode().head()).unwrap();
+        self.socket
+            .set_read_timeout(Some(Duration::from_millis(5)))
+            .unwrap();
+        let mut came = VecDeque::new();
+        let mut acknowledged = 0;
+        while self.units() - acknowledged < enough {
+            match self.exchange() {
+                Ok(()) => came.push_back((time::Instant::now() + trip, self.units())),
+                Err(error) => assert!(is_timeout(&error), "{error}"),
+            }
+            let due = came.partition_point(|(due, _)| *due <= time::Instant::now());
+            if let Some((_, position)) = came.drain(..due).next_back() {
+                acknowledged = position;
+                self.send(Frame::Ack { position }.encode().head()).unwrap();
+            }
         }
-        .encode();
-        self.send(credit.head()).unwrap();
-        while self.taken < enough {
-            self.exchange().unwrap();
-        }
+    }
+
+    /// Units received, if a visitor's stream was opened and nothing else happened.
+    fn units(&self) -> u64 {
+        1 + self.taken as u64
     }
 
     /// Reads for this long; whether the server has ended the carrier.
@@ -154,7 +172,7 @@ impl Rogue {
         self.socket.set_read_timeout(Some(time)).unwrap();
         match self.exchange() {
             Ok(()) => false,
-            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            Err(error) => !is_timeout(&error),
         }
     }
 
@@ -204,4 +222,8 @@ impl Rogue {
         }
         Ok(())
     }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
