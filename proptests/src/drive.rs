@@ -247,6 +247,10 @@ impl World {
                     let latency = self.network.shape().latency;
                     self.at(self.now + latency, Later::Tell(id, told));
                 }
+                Ask::Route { socket } => {
+                    let local = self.route;
+                    self.at(self.now, Later::Tell(id, Told::Route { socket, local }));
+                }
                 Ask::ReadToken { query } => {
                     let result = task.token.clone();
                     self.at(self.now, Later::Tell(id, Told::Token { query, result }));

@@ -5,7 +5,7 @@
 //! `WantRead` and written only after `WantWrite`, so a wake-up that is missing shows as a stall. Nothing waits: a run is a function of its seed.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use adit_core::{Instant, Token};
@@ -110,6 +110,8 @@ pub struct World {
     /// Connections to servers, as they were made.
     carriers: Vec<End>,
     pub(crate) names: BTreeMap<String, Vec<SocketAddr>>,
+    /// The address from which clients would reach a server now; `None` while no way leads there.
+    pub route: Option<IpAddr>,
     /// Shapes of connections to these addresses, where they are not those of all others.
     shapes: BTreeMap<SocketAddr, Shape>,
     pub(crate) later: BTreeMap<(Instant, u64), Later>,
@@ -146,6 +148,7 @@ impl World {
             listening: BTreeMap::new(),
             carriers: Vec::new(),
             names: BTreeMap::new(),
+            route: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             shapes: BTreeMap::new(),
             later: BTreeMap::new(),
             serial: 0,

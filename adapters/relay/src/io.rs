@@ -7,7 +7,7 @@
 //! hands something over, the asks are polled again.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use adit_core::{Instant, Token};
 use bytes::BytesMut;
@@ -114,6 +114,12 @@ pub enum Ask {
         /// Names the answer.
         query: u32,
     },
+    /// Say which of this machine's addresses a new connection to the other end of `socket` would have now. That is a question to the system's tables; nothing
+    /// is sent. Answered by [`Told::Route`].
+    Route {
+        /// A socket that is connected.
+        socket: SocketId,
+    },
     /// [`Machine::read_limit`] rose from 0. Also asked once for every new socket that is to be read.
     WantRead(SocketId),
     /// [`Machine::gather`] has something again.
@@ -166,6 +172,13 @@ pub enum Told {
         socket: SocketId,
         /// Why.
         kind: io::ErrorKind,
+    },
+    /// The answer to [`Ask::Route`].
+    Route {
+        /// The socket.
+        socket: SocketId,
+        /// The address; `None` if no way leads there, or the socket is gone.
+        local: Option<IpAddr>,
     },
     /// The answer to [`Ask::ReadToken`].
     Token {

@@ -232,6 +232,10 @@ impl<M: Machine> Driver<M> {
                     addr,
                     purpose,
                 } => self.sockets.connect(socket.0, addr, purpose),
+                Ask::Route { socket } => {
+                    let local = self.sockets.route(socket.0);
+                    self.machine.tell(now, Told::Route { socket, local });
+                }
                 Ask::WantRead(socket) => self.sockets.want_read(socket.0),
                 Ask::WantWrite(socket) => self.sockets.want_write(socket.0),
                 Ask::Shutdown(socket) => self.sockets.shutdown(socket.0),

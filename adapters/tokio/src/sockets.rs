@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -217,6 +217,23 @@ impl Sockets {
         let outcome = pin!(stream.read_buf(&mut buffer)).poll(&mut context);
         slot.read_ended = matches!(outcome, Poll::Ready(Ok(0) | Err(_)));
         outcome
+    }
+
+    /// Which of this machine's addresses a new connection to the socket's other end would have. The system looks it up for a UDP socket as well, and sends
+    /// nothing for that.
+    pub(crate) fn route(&self, index: u32) -> Option<IpAddr> {
+        let slot = self.slots.get(index as usize)?.as_ref()?;
+        let Io::Open(stream) = &slot.io else {
+            return None;
+        };
+        let peer = stream.peer_addr().ok()?;
+        let any: IpAddr = match peer.ip() {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let probe = UdpSocket::bind((any, 0)).ok()?;
+        probe.connect(peer).ok()?;
+        Some(probe.local_addr().ok()?.ip())
     }
 
     /// What the socket is for.

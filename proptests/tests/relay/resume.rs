@@ -215,6 +215,37 @@ fn a_client_that_slept_keeps_a_carrier_that_still_answers() {
 }
 
 #[test]
+fn a_client_that_moved_to_another_network_leaves_its_carrier_at_once() {
+    let (mut world, server, _) = tunnelled(12);
+    world.run(SECOND * 10);
+    world.break_carriers(Break::Silence);
+    // For a moment there is no network.
+    world.route = None;
+    world.run(SECOND);
+    world.route = Some([192, 0, 2, 7].into());
+    // Silence alone, with nothing under way, would tell after 5 s.
+    expect_resumed(&mut world, server, SECOND * 3 / 2);
+}
+
+#[test]
+fn a_client_whose_old_way_still_works_keeps_its_carrier() {
+    let (mut world, server, _) = tunnelled(13);
+    world.run(SECOND * 10);
+    world.route = Some([192, 0, 2, 7].into());
+    world.run(SECOND * 30);
+    assert_eq!(world.counters(server).resumes_total, 0);
+    assert_eq!(world.counters(server).carriers, 1);
+    // One attempt began, was of no use, and there was no other.
+    assert!(world.counters(server).carriers_total <= 2);
+    // The same network, back again, is no other.
+    world.route = None;
+    world.run(SECOND * 3);
+    world.route = Some([192, 0, 2, 7].into());
+    world.run(SECOND * 30);
+    assert_eq!(world.counters(server).resumes_total, 0);
+}
+
+#[test]
 fn beside_a_client_that_stopped_no_visitor_waits_for_two_seconds_and_soon_none_at_all() {
     let (mut world, _, client) = beside_another(10);
     // Any moment between two signs of life of the one that stops.

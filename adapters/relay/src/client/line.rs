@@ -20,8 +20,9 @@ use super::Shared;
 use super::attempt::AttemptError;
 use super::comeback::Comeback;
 use super::reach::{Found, Reach};
+use super::route::Route;
 use crate::counters::Count;
-use crate::io::SocketId;
+use crate::io::{Ask, SocketId};
 use crate::leaving::Leaving;
 use crate::notice::why_ended;
 use crate::streams::Streams;
@@ -76,8 +77,10 @@ pub(super) struct Relaying {
     useless: bool,
     /// How it outlives its carriers, if it can.
     pub(super) comeback: Option<Comeback>,
-    /// When the process found that it had not run for a while: nobody knows what became of the carrier meanwhile.
-    woke_at: Option<Instant>,
+    /// The way that its carrier takes.
+    pub(super) route: Route,
+    /// When something happened after which nobody knows whether the carrier still works.
+    questioned_at: Option<Instant>,
     /// Why it can't go on, as the server said.
     given_up: Option<String>,
 }
@@ -425,6 +428,7 @@ impl Line {
                 relaying.session.poll_timeout(),
                 relaying.leaving.poll_timeout(),
                 relaying.comes_back_at(),
+                relaying.asks_for_route_at(),
             ]
             .into_iter()
             .flatten()
@@ -450,6 +454,13 @@ impl Line {
             Phase::Open(relaying) => {
                 relaying.session.handle_timeout(now);
                 relaying.doubt(now);
+                if relaying.asks_for_route_at().is_some()
+                    && relaying.route.ask(now)
+                    && let Some(wire) = &self.wire
+                {
+                    let socket = wire.socket;
+                    shared.sockets.ask(Ask::Route { socket });
+                }
             }
             _ => {}
         }

@@ -62,6 +62,13 @@ impl Machine for Client {
                 Some(&Role::Trying(dial)) => self.attach_upstream(dial, socket),
                 _ => {}
             },
+            Told::Route { socket, local } => {
+                if let Some(&Role::Carrier(line)) = self.shared.sockets.role(socket)
+                    && let Some(line) = self.lines.get_mut(line)
+                {
+                    line.handle_route(now, local);
+                }
+            }
             Told::ConnectFailed { socket, kind } => match self.shared.sockets.role(socket) {
                 Some(&Role::Reaching(line)) => {
                     if let Some(line) = self.lines.get_mut(line) {
@@ -160,7 +167,7 @@ impl Machine for Client {
         self.stirred = true;
         if self.poll_timeout().is_some_and(|at| now > at + SLEPT) {
             for (_, line) in &mut self.lines {
-                line.wake_up(now);
+                line.question(now);
             }
         }
         for (_, line) in &mut self.lines {

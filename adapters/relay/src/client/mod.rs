@@ -14,6 +14,7 @@ mod line;
 mod machine;
 mod proxy;
 mod reach;
+mod route;
 mod upstreams;
 
 use std::collections::HashMap;

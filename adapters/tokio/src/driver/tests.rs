@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,6 +26,7 @@ struct Seen {
     fired: Mutex<Vec<(Instant, Instant)>>,
     /// Calls of `read_limit` for sockets other than the first two.
     looks_at_others: AtomicUsize,
+    routes: Mutex<Vec<Option<IpAddr>>>,
 }
 
 /// Socket 2n is copied to socket 2n + 1 and back.
@@ -63,9 +64,13 @@ impl Machine for Toy {
             Told::Resolved { result, .. } => self.seen.resolved.lock().unwrap().push(result),
             Told::ConnectFailed { kind, .. } => self.seen.connect_failed.lock().unwrap().push(kind),
             Told::Connected { socket } => {
-                self.asks
-                    .extend([Ask::WantRead(partner(socket)), Ask::WantWrite(socket)]);
+                self.asks.extend([
+                    Ask::WantRead(partner(socket)),
+                    Ask::WantWrite(socket),
+                    Ask::Route { socket },
+                ]);
             }
+            Told::Route { local, .. } => self.seen.routes.lock().unwrap().push(local),
             Told::Token { .. } => {}
         }
     }
@@ -236,6 +241,23 @@ async fn a_refused_connection_is_told_with_its_kind() {
     });
     let (_changes, seen, _) = run(toy);
     until(|| *seen.connect_failed.lock().unwrap() == [io::ErrorKind::ConnectionRefused]).await;
+}
+
+#[tokio::test]
+async fn the_way_of_a_connection_is_told_and_that_there_is_none_for_one_that_is_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut toy = Toy::default();
+    toy.asks.push_back(Ask::Connect {
+        socket: SocketId(1),
+        addr: listener.local_addr().unwrap(),
+        purpose: Purpose::Local,
+    });
+    toy.asks.push_back(Ask::Route {
+        socket: SocketId(7),
+    });
+    let (_changes, seen, _) = run(toy);
+    let routes = [None, Some(Ipv4Addr::LOCALHOST.into())];
+    until(|| *seen.routes.lock().unwrap() == routes).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! How the session of a line outlives its carriers: it is detached when one is lost, and goes on when another line brings the next.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use adit_core::{Code, Instant, Session};
 
 use super::{Line, Phase, Relaying};
+use crate::client::route::Route;
 use crate::client::{Role, Shared};
 use crate::counters::Count;
 use crate::io::Ask;
@@ -35,7 +37,13 @@ impl Relaying {
         let heard = |since| self.session.last_received() > since;
         self.session.is_attached()
             && self.session.suspect_at().is_none_or(|at| now < at)
-            && self.woke_at.is_none_or(heard)
+            && self.questioned_at.is_none_or(heard)
+    }
+
+    /// When the way to the server is looked up next: as long as there is a carrier, and something to be done if it takes another way.
+    pub(super) fn asks_for_route_at(&self) -> Option<Instant> {
+        let useful = self.comeback.is_some() && self.session.is_attached();
+        useful.then(|| self.route.poll_timeout())
     }
 }
 
@@ -80,6 +88,7 @@ impl Line {
         };
         handshake.attach(now, &mut relaying.session)?.ok()?;
         let after = relaying.comeback.as_mut()?.back(now);
+        relaying.route = Route::new(now);
         other.phase = Phase::Over(None);
         let wire = other.wire.take()?;
         if let Some(role) = shared.sockets.role_mut(wire.socket) {
@@ -93,13 +102,22 @@ impl Line {
         Some(after)
     }
 
-    /// The process did not run for a while: asks for a sign of life, and dials beside the carrier meanwhile.
-    pub(in crate::client) fn wake_up(&mut self, now: Instant) {
+    /// The way to the server is now that from `local`.
+    pub(in crate::client) fn handle_route(&mut self, now: Instant, local: Option<IpAddr>) {
+        if let Phase::Open(relaying) = &mut self.phase
+            && relaying.route.is(local)
+        {
+            self.question(now);
+        }
+    }
+
+    /// The process did not run for a while, or the network has changed: asks for a sign of life, and dials beside the carrier meanwhile.
+    pub(in crate::client) fn question(&mut self, now: Instant) {
         if let Phase::Open(relaying) = &mut self.phase
             && let Some(comeback) = &mut relaying.comeback
             && relaying.session.is_attached()
         {
-            relaying.woke_at = Some(now);
+            relaying.questioned_at = Some(now);
             relaying.session.ping(now);
             comeback.suspect(now);
         }

@@ -13,6 +13,7 @@ use super::{Line, News, Phase, Relaying};
 use crate::client::attempt::AttemptError;
 use crate::client::comeback::Comeback;
 use crate::client::reach::Way;
+use crate::client::route::Route;
 use crate::client::{ClientConfig, Offer, Shared};
 use crate::counters::Count;
 use crate::io::Ask;
@@ -133,7 +134,8 @@ impl Line {
             since: now,
             useless,
             comeback,
-            woke_at: None,
+            route: Route::new(now),
+            questioned_at: None,
             given_up: None,
         }));
     }
