@@ -202,6 +202,16 @@ impl World {
     pub fn freeze_server(&mut self, server: ServerId) {
         let peers: Vec<TaskId> = self.hosts[server.0].peers.values().copied().collect();
         peers.into_iter().for_each(|task| self.freeze(task));
+        let of_it =
+            |listening: &Listening| matches!(listening, Listening::Control(id) if *id == server);
+        let addrs = self
+            .listening
+            .iter()
+            .filter(|(_, listening)| of_it(listening));
+        let addrs: Vec<SocketAddr> = addrs.map(|(addr, _)| *addr).collect();
+        for addr in addrs {
+            self.listening.insert(addr, Listening::Hole);
+        }
     }
 
     /// Tells a server to drain.

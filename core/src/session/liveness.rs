@@ -135,6 +135,11 @@ impl Liveness {
         silence.min(self.probed_at + config.rtt_probe_interval)
     }
 
+    /// When the present silence was asked about, if it was.
+    pub(crate) const fn asked_at(&self) -> Option<Instant> {
+        self.asked_at
+    }
+
     pub(crate) const fn last_received(&self) -> Instant {
         self.last_received
     }

@@ -11,6 +11,9 @@ use crate::time::Instant;
 /// The least that a peer may keep what was sent to itself before it is suspected, whatever the round trip.
 const SUSPECT_MIN: Duration = Duration::from_secs(2);
 
+/// Likewise for the answer to a question.
+const ANSWER_MIN: Duration = Duration::from_secs(1);
+
 /// Round trips without an answer before a carrier is suspected.
 const SUSPECT_RTTS: u32 = 3;
 
@@ -91,11 +94,20 @@ impl Session {
     }
 
     /// When the carrier becomes suspect, if nothing comes from the peer until then: something is on its way to it, and max(3 round trips, 2 s) passed without
-    /// a sign of life. Time to dial another carrier beside it. `None` while nothing is on its way, or there is no carrier.
+    /// a sign of life; or it was asked for one, and max(3 round trips, 1 s) passed since. Time to dial another carrier beside it. `None` while neither
+    /// is so, or there is no carrier.
     #[must_use]
     pub fn suspect_at(&self) -> Option<Instant> {
-        let rtt = self.rtt().unwrap_or_default();
-        Some(self.waiting_since()? + SUSPECT_MIN.max(rtt.saturating_mul(SUSPECT_RTTS)))
+        let patience = self.rtt().unwrap_or_default().saturating_mul(SUSPECT_RTTS);
+        let waiting = self
+            .waiting_since()
+            .map(|since| since + SUSPECT_MIN.max(patience));
+        let asked = self
+            .liveness
+            .asked_at()
+            .filter(|_| self.closed.is_none() && self.detached.is_none());
+        let asked = asked.map(|at| at + ANSWER_MIN.max(patience));
+        waiting.into_iter().chain(asked).min()
     }
 
     /// Since when something is on its way to the peer and there was no sign of life. `None` while nothing is on its way, or there is

@@ -14,6 +14,7 @@ mod federation;
 mod half_close;
 mod idle;
 mod outage;
+mod peers;
 mod postgres;
 mod proxy;
 mod readme;

@@ -21,14 +21,14 @@ const STEADY: Duration = Duration::from_millis(700);
 const SUSPECT: Duration = Duration::from_secs(2);
 
 /// The network of one measurement.
-enum Network {
+pub(crate) enum Network {
     Here(Relay),
     /// In a process of its own, on this port.
     Apart(Process, u16),
 }
 
 impl Network {
-    fn start(scene: &Scene, target: u16, cut: Cut, round_trip: Duration) -> Self {
+    pub(crate) fn start(scene: &Scene, target: u16, cut: Cut, round_trip: Duration) -> Self {
         if cut != Cut::Killed {
             return Self::Here(Relay::start(target, round_trip / 2));
         }
@@ -42,14 +42,14 @@ impl Network {
         Self::Apart(process, port)
     }
 
-    const fn port(&self) -> u16 {
+    pub(crate) const fn port(&self) -> u16 {
         match self {
             Self::Here(relay) => relay.port,
             Self::Apart(_, port) => *port,
         }
     }
 
-    fn cut(&mut self, cut: Cut) {
+    pub(crate) fn cut(&mut self, cut: Cut) {
         match self {
             Self::Here(relay) => relay.cut(cut),
             Self::Apart(process, _) => process.restart(),

@@ -3,7 +3,7 @@
 use adit_e2e::adit::{Server, client};
 use adit_e2e::ports;
 use adit_e2e::postgres::wait_listening;
-use adit_e2e::process::{Recipe, run};
+use adit_e2e::process::{Process, Recipe, run};
 use adit_e2e::relay::{Cut, Relay};
 use adit_e2e::scene::Scene;
 use adit_e2e::wait;
@@ -63,20 +63,20 @@ impl Drop for Shell {
     }
 }
 
-#[test]
-#[ignore = "needs OpenSSH; .ci/run runs it"]
-fn an_ssh_session_stays_open_through_20_s_without_a_network() {
-    let scene = Scene::new("resume-ssh");
-    let (ssh_port, data) = (ports::free(), ports::free());
-    let user = env::var("USER").unwrap_or_else(|_| "root".to_owned());
+/// Keys of a server and of a user: `host` and `user` in the scene's folder.
+pub(crate) fn keys(scene: &Scene) {
     for key in ["host", "user"] {
         let path = scene.path(key);
         let args = ["-q", "-t", "ed25519", "-N", "", "-f", &path];
         run("ssh-keygen", LONG, &Recipe::new("ssh-keygen").args(args));
     }
+}
+
+/// A server with these keys; `more` is put behind its configuration.
+pub(crate) fn sshd(scene: &Scene, port: u16, more: &str) -> Process {
     let config = format!(
-        "Port {ssh_port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
-         StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin prohibit-password\n",
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
+         StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin prohibit-password\n{more}",
         scene.path("host"),
         scene.path("user.pub")
     );
@@ -87,8 +87,19 @@ fn an_ssh_session_stays_open_through_20_s_without_a_network() {
         fs::set_permissions("/run/sshd", fs::Permissions::from_mode(0o755)).expect("root may");
     }
     let recipe = Recipe::new("/usr/sbin/sshd").args(["-D", "-e", "-f", &config]);
-    let _sshd = scene.start("sshd", recipe);
-    wait_listening("sshd to listen", ssh_port);
+    let sshd = scene.start("sshd", recipe);
+    wait_listening("sshd to listen", port);
+    sshd
+}
+
+#[test]
+#[ignore = "needs OpenSSH; .ci/run runs it"]
+fn an_ssh_session_stays_open_through_20_s_without_a_network() {
+    let scene = Scene::new("resume-ssh");
+    let (ssh_port, data) = (ports::free(), ports::free());
+    let user = env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    keys(&scene);
+    let _sshd = sshd(&scene, ssh_port, "");
 
     let server = Server::start(&scene, "server", &[]);
     let relay = Relay::start(server.control, Duration::ZERO);

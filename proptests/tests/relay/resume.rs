@@ -189,6 +189,16 @@ fn no_visitor_waits_for_a_client_that_stopped_a_moment_ago_while_another_serves_
 }
 
 #[test]
+fn a_carrier_that_went_silent_while_nothing_was_under_way_is_left_when_a_question_stays_without_answer()
+ {
+    let (mut world, server, _) = tunnelled(14);
+    world.run(SECOND * 10);
+    world.break_carriers(Break::Silence);
+    // 2 s of silence at most, of which some has passed, and 1 s for the answer.
+    expect_resumed(&mut world, server, Duration::from_millis(3_200));
+}
+
+#[test]
 fn a_client_that_slept_notices_at_once_that_its_carrier_is_gone() {
     let (mut world, server, client) = tunnelled(8);
     world.suspend(client, true);
@@ -223,7 +233,7 @@ fn a_client_that_moved_to_another_network_leaves_its_carrier_at_once() {
     world.route = None;
     world.run(SECOND);
     world.route = Some([192, 0, 2, 7].into());
-    // Silence alone, with nothing under way, would tell after 5 s.
+    // Silence alone, with nothing under way, would tell after 3 s.
     expect_resumed(&mut world, server, SECOND * 3 / 2);
 }
 
