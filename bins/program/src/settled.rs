@@ -16,11 +16,15 @@ pub fn core_config(
     limits: SessionLimits,
     change: impl FnOnce(&mut Config),
 ) -> Result<Arc<Config>, Failure> {
+    let default = Config::default();
     let mut config = Config {
         streams_max: u64::from(limits.max_streams),
         session_pool: limits.window,
+        stream_window_first: default.stream_window_first.min(limits.stream_window),
+        stream_window_max: limits.stream_window,
+        replay: limits.replay,
         resume_window: limits.resume_window,
-        ..Config::default()
+        ..default
     };
     change(&mut config);
     config.validate().map_err(|error| {

@@ -34,26 +34,34 @@ pub struct SessionLimits {
     pub max_streams: u32,
     /// Bytes held for slow readers in each direction, at least [`MIN_SESSION_WINDOW`].
     pub window: u64,
+    /// Bytes that one stream may have under way to here or unread, at least [`MIN_SESSION_WINDOW`].
+    pub stream_window: u64,
+    /// Bytes sent that are kept until they are acknowledged, at least [`MIN_SESSION_WINDOW`].
+    pub replay: u64,
     /// How long a session waits for a new carrier; zero if it ends with its first.
     pub resume_window: Duration,
 }
 
-/// The smallest session window, in bytes: less could not give every stream a useful first grant.
+/// The smallest window or replay limit, in bytes: less could not give every stream a useful first grant, or keep a path busy.
 pub const MIN_SESSION_WINDOW: u64 = 64 << 10;
 
 impl SessionLimits {
     pub(crate) fn of(flags: SessionLimitFlags) -> Result<Self, SettingsError> {
-        let ByteSize(window) = flags.session_window;
-        if window < MIN_SESSION_WINDOW {
-            return Err(SettingsError::Combination(format!(
-                "--session-window {} is too small; give at least {}",
-                flags.session_window,
-                ByteSize(MIN_SESSION_WINDOW)
-            )));
-        }
+        let enough = |flag: &str, ByteSize(size)| {
+            if size < MIN_SESSION_WINDOW {
+                return Err(SettingsError::Combination(format!(
+                    "{flag} {} is too small; give at least {}",
+                    ByteSize(size),
+                    ByteSize(MIN_SESSION_WINDOW)
+                )));
+            }
+            Ok(size)
+        };
         Ok(Self {
             max_streams: flags.max_streams.get(),
-            window,
+            window: enough("--session-window", flags.session_window)?,
+            stream_window: enough("--stream-window", flags.stream_window)?,
+            replay: enough("--replay-limit", flags.replay_limit)?,
             resume_window: flags.resume_window,
         })
     }

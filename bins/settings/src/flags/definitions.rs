@@ -196,6 +196,12 @@ flag_groups! {
         max_streams: One<NonZeroU32> "N" = "8192";
         /// Most bytes that a session's streams may hold for slow readers, in each direction
         session_window: One<ByteSize> "SIZE" = "64MiB";
+        /// Likewise for one stream: what one connection can have on its way to here. A path of 1 Gbit/s
+        /// and 100 ms holds 12 MB
+        stream_window: One<ByteSize> "SIZE" = "16MiB";
+        /// Most bytes that a session sends without their being acknowledged, and keeps to send them
+        /// again on another connection
+        replay_limit: One<ByteSize> "SIZE" = "16MiB";
         /// How long a session waits for a new connection after it lost one, its streams held; 0s: not
         /// at all. The shorter of both sides' counts
         resume_window: One<Duration> "TIME" = "60s";

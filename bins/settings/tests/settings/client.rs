@@ -42,6 +42,10 @@ fn a_url_a_token_and_an_upstream_are_all_that_a_client_needs() {
         (settings.session.max_streams, settings.session.window),
         (8192, 64 << 20)
     );
+    assert_eq!(
+        (settings.session.stream_window, settings.session.replay),
+        (16 << 20, 16 << 20)
+    );
     assert_eq!(settings.proxy.decide(&settings.url), Ok(None));
     assert!(settings.headers.is_empty() && settings.ca_file.is_none());
     assert!(settings.identity.is_none() && settings.warnings.is_empty());
@@ -55,7 +59,7 @@ fn every_key_of_the_file_reaches_the_client() {
          = ['9090=prom:9091', 'db']\nports = [5432, '5433']\ndial-timeout = '1s'\nca-file = \
          'ca'\nclient-cert = 'c'\nclient-key = 'k'\ninsecure-plaintext = true\nconnect-timeout = \
          '2s'\nreconnect-min = '3ms'\nreconnect-max = '4s'\nadmin-addr = \
-         '127.0.0.1:1'\nmax-streams = 5\nsession-window = '6MiB'\ngrace-period = '7s'\nlog-format \
+         '127.0.0.1:1'\nmax-streams = 5\nsession-window = '6MiB'\nstream-window = '7MiB'\nreplay-limit = '8MiB'\ngrace-period = '7s'\nlog-format \
          = 'json'\nlog-level = 'debug'\n",
     );
     let settings = client(&format!("--config {}", file.path().display()), &[]).unwrap();
@@ -86,6 +90,10 @@ fn every_key_of_the_file_reaches_the_client() {
     assert_eq!(
         (settings.session.max_streams, settings.session.window),
         (5, 6 << 20)
+    );
+    assert_eq!(
+        (settings.session.stream_window, settings.session.replay),
+        (7 << 20, 8 << 20)
     );
     assert_eq!(settings.grace_period, Duration::from_secs(7));
     assert_eq!(settings.log.filter, "debug");

@@ -71,7 +71,7 @@ fn every_flag_of_the_server_reaches_its_settings() {
          --tunnel orion --token-file t --data-addr 0.0.0.0 --allow-ports 80,9000-9100 \
          --allow-ports 443 --admin-addr off --max-sessions 1 --max-handshakes 2 --max-streams 3 \
          --max-detached 4 --detached-memory 5MiB \
-         --session-window 1MiB --grace-period 1m30s --log-format json --log-level warn,x=trace",
+         --session-window 1MiB --stream-window 2MiB --replay-limit 3MiB --grace-period 1m30s --log-format json --log-level warn,x=trace",
         &[],
     )
     .unwrap();
@@ -101,6 +101,10 @@ fn every_flag_of_the_server_reaches_its_settings() {
     assert_eq!(
         (settings.session.max_streams, settings.session.window),
         (3, 1 << 20)
+    );
+    assert_eq!(
+        (settings.session.stream_window, settings.session.replay),
+        (2 << 20, 3 << 20)
     );
     assert_eq!(settings.grace_period, Duration::from_secs(90));
     assert_eq!(settings.log.format, LogFormat::Json);
@@ -302,7 +306,18 @@ fn a_wrong_value_is_named_with_its_place() {
         ("--data-addr 127.0.0.1:9090", "without a port"),
         ("--trusted-proxies ingress", "10.0.0.0/8"),
         ("--allow-ports 0-80", "from 1 to 65535"),
-        ("--session-window 1KiB", "at least 64KiB"),
+        (
+            "--session-window 1KiB",
+            "--session-window 1KiB is too small; give at least 64KiB",
+        ),
+        (
+            "--stream-window 2KiB",
+            "--stream-window 2KiB is too small; give at least 64KiB",
+        ),
+        (
+            "--replay-limit 0",
+            "--replay-limit 0B is too small; give at least 64KiB",
+        ),
         ("--tunnel a/b", "1 to 64"),
         ("--path /", "/connect"),
         ("--channel-binding maybe", "on or off"),
