@@ -26,7 +26,7 @@ pub struct Config {
     pub ack_delay: Duration,
     /// An acknowledgement is sent at the latest after this many units.
     pub ack_units: u64,
-    /// After this many units, an acknowledgement is sent as soon as an eighth of a round trip has passed since the first of them came.
+    /// After this many units, an acknowledgement is sent as soon as a sixteenth of a round trip has passed since the first of them came.
     pub ack_early_units: u64,
 
     /// Streams that the peer opened and that may be open at once.

@@ -8,6 +8,7 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
+use super::positions::{EARLY_MIN, EARLY_PER_TRIP};
 use crate::time::Instant;
 
 /// Units that may be under way whatever was measured: three frames, so that there is always one on the path while one is acknowledged.
@@ -23,10 +24,10 @@ const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// How much is kept under way in a round, in percent of what was measured: one round asks for more, one lets the queue run empty, the others keep what is needed.
-const GAINS: [u64; 8] = [125, DRAINING, 105, 105, 105, 105, 105, 105];
+const GAINS: [u64; 8] = [120, DRAINING, 100, 100, 100, 100, 100, 100];
 
 /// In the round in which the queue runs empty, what acknowledgements wait for counts as well.
-const DRAINING: u64 = 95;
+const DRAINING: u64 = 90;
 
 /// The same while the rate still doubles.
 const STARTING: u64 = 300;
@@ -193,7 +194,9 @@ impl Inflight {
         let trip = micros(least.clamp(SHORTEST, LONGEST));
         self.needed = self.rate().saturating_mul(trip) / 1_000_000;
         // An acknowledgement waits for as much as the receiver lets come together (section 6.2).
-        let unstated = (self.needed / 8).clamp(LEAST / 3, FIRST);
+        let early = (trip / u64::from(EARLY_PER_TRIP)).max(micros(EARLY_MIN));
+        let unstated = self.rate().saturating_mul(early) / 1_000_000;
+        let unstated = unstated.clamp(LEAST / 3, FIRST);
         let unstated = if gain == DRAINING { 0 } else { unstated };
         self.limit = (self.needed.saturating_mul(gain) / 100 + unstated).max(floor);
     }

@@ -15,7 +15,7 @@ pub struct Stated {
 }
 
 /// Acknowledgements in one round trip, if enough comes in.
-const EARLY_PER_TRIP: u32 = 8;
+pub(super) const EARLY_PER_TRIP: u32 = 16;
 
 /// The least time between two acknowledgements that nothing else goes out with: what a timer can do.
 pub(crate) const EARLY_MIN: Duration = Duration::from_millis(1);
