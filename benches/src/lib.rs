@@ -1,5 +1,20 @@
 //! What Adit is measured with. Nothing here is part of the programs.
 //!
-//! [`bare`] is the least that an encrypted tunnel could do.
+//! - [`bare`] is the least that an encrypted tunnel could do, the yardstick
+//! - [`upstream`] and [`load`] are the ends between which everything is measured
+//! - [`tunnels`] says how each tunnel is started, [`workloads`] what is asked of it
+//! - [`rounds`] runs all of it in turns; [`account`] reads what it cost, [`figures`] keeps it
+//! - [`goals`] and [`page`] say what came out
 
+pub mod account;
 pub mod bare;
+pub mod figures;
+pub mod goals;
+pub mod load;
+pub mod machine;
+pub mod page;
+pub mod rounds;
+pub mod stats;
+pub mod tunnels;
+pub mod upstream;
+pub mod workloads;
