@@ -1,7 +1,23 @@
 //! What Adit is measured with. Nothing here is part of the programs.
 //!
-//! [`link`] is a network between two namespaces of this machine, with a rate, a delay, loss and a
-//! queue of a known length, packet by packet.
+//! - [`link`] is a network between two namespaces of this machine, with a rate, a delay, loss and a queue of a known length, packet by packet
+//! - [`bare`] is the least that an encrypted tunnel could do, the yardstick
+//! - [`upstream`] and [`load`] are the ends between which everything is measured
+//! - [`tunnels`] says how each tunnel is started, [`workloads`] what is asked of it
+//! - [`rounds`] runs all of it in turns; [`account`] reads what it cost, [`figures`] keeps it
+//! - [`goals`] and [`page`] say what came out
 
+pub mod account;
+pub mod bare;
+pub mod figures;
+pub mod goals;
 #[cfg(target_os = "linux")]
 pub mod link;
+pub mod load;
+pub mod machine;
+pub mod page;
+pub mod rounds;
+pub mod stats;
+pub mod tunnels;
+pub mod upstream;
+pub mod workloads;

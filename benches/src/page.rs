@@ -1,0 +1,183 @@
+//! A run as tables: to look at, and as the page of the documentation.
+
+use crate::figures::Figures;
+use crate::goals::GOALS;
+use crate::tunnels::{DIRECT, TUNNELS};
+use crate::workloads::WORKLOADS;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// The tables of a run, one for each workload, in Markdown.
+pub fn tables(figures: &Figures) -> String {
+    let mut out = String::new();
+    for workload in WORKLOADS {
+        let Some(first) = workload.figures.first() else {
+            continue;
+        };
+        let measured: Vec<_> = TUNNELS
+            .iter()
+            .filter(|tunnel| figures.get(workload.name, tunnel.name, first).is_some())
+            .collect();
+        let shown: Vec<&str> = workload
+            .figures
+            .iter()
+            .copied()
+            .filter(|figure| {
+                let has = |name| figures.get(workload.name, name, figure).is_some();
+                measured.iter().any(|tunnel| has(tunnel.name))
+            })
+            .collect();
+        if measured.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "### {}\n", capital(workload.title));
+        let _ = writeln!(
+            out,
+            "| tunnel | {first} (min to max) | of direct |{}",
+            shown[1..]
+                .iter()
+                .map(|f| format!(" {f} |"))
+                .collect::<String>()
+        );
+        let _ = writeln!(out, "| --- |{}", " --- |".repeat(shown.len() + 1));
+        for tunnel in measured {
+            let name = tunnel.name;
+            let mut row = format!("| {name} |");
+            if let Some(s) = figures.get(workload.name, name, first) {
+                let _ = write!(
+                    row,
+                    " {} ({} to {}) |",
+                    number(s.median),
+                    number(s.min),
+                    number(s.max)
+                );
+            }
+            let ratio = figures.ratio(workload.name, name, DIRECT, first);
+            let _ = write!(
+                row,
+                " {} |",
+                ratio.map_or("–".to_owned(), |r| format!("{r:.2}"))
+            );
+            for figure in &shown[1..] {
+                let value = figures.get(workload.name, name, figure);
+                let _ = write!(
+                    row,
+                    " {} |",
+                    value.map_or("–".to_owned(), |s| number(s.median))
+                );
+            }
+            let _ = writeln!(out, "{row}");
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The goals, and what became of each.
+pub fn goals(figures: &Figures) -> String {
+    let mut out =
+        "| work | tunnel | goal | measured | |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    for goal in GOALS {
+        let title = WORKLOADS
+            .iter()
+            .find(|workload| workload.name == goal.workload)
+            .map_or(goal.workload, |workload| workload.title);
+        let (value, reached) = goal.judge(figures).map_or_else(
+            || ("–".to_owned(), "not measured"),
+            |verdict| {
+                let word = if verdict.reached {
+                    "reached"
+                } else {
+                    "**not reached**"
+                };
+                (number(verdict.value), word)
+            },
+        );
+        let _ = writeln!(
+            out,
+            "| {title} | {} | {} | {value} | {reached} |",
+            goal.tunnel,
+            goal.text()
+        );
+    }
+    out
+}
+
+/// The page of the documentation from a run's JSON, with notes written by hand.
+/// `None` when the JSON is not a run's.
+pub fn page(run: &Value, notes: &str) -> Option<String> {
+    let figures = Figures::from_json(run.get("figures")?)?;
+    let mut out = "# Performance\n\nThis page is written by `compare page` from a run of `compare run` (see [the end](#reproduce)); \
+                   the notes in it come from `benches/notes.md`.\n\n"
+        .to_owned();
+    let _ = writeln!(out, "{}\n", notes.trim());
+    let _ = writeln!(
+        out,
+        "## Goals\n\nMedians of the run.\n\n{}",
+        goals(&figures)
+    );
+    let _ = writeln!(out, "## Figures\n\n{}", tables(&figures));
+    if !figures.failures.is_empty() {
+        out += "## What failed in this run\n\n";
+        for failure in &figures.failures {
+            let _ = writeln!(out, "- {failure}");
+        }
+        out.push('\n');
+    }
+    out += "## Reproduce\n\n";
+    let _ = writeln!(out, "```sh\n{}\n```\n", run.get("command")?.as_str()?);
+    out += "| | |\n| --- | --- |\n";
+    for part in ["machine", "versions"] {
+        for (name, value) in run.get(part)?.as_object()? {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            let _ = writeln!(out, "| {name} | {} |", value.replace('|', "\\|"));
+        }
+    }
+    Some(out)
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + chars.as_str()
+    })
+}
+
+/// Three figures that mean something.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_page_has_the_notes_the_ratio_and_the_goal() {
+        let mut figures = Figures::default();
+        figures.add("connect", "adit", "conn/s", 4_000.0);
+        figures.add("connect", "direct", "conn/s", 10_000.0);
+        let run = json!({"figures": figures.to_json(), "command": "compare run",
+            "machine": {"cores": 2}, "versions": {"adit": "adit-server 0.1.0"}});
+        let page = page(&run, "Read with care.").expect("it is a run");
+        assert!(page.contains("Read with care."), "{page}");
+        assert!(
+            page.contains("| adit | 4000 (4000 to 4000) | 0.40 |"),
+            "{page}"
+        );
+        assert!(
+            page.contains("at least 0.50 of direct | 0.400 | **not reached** |"),
+            "{page}"
+        );
+        assert!(page.contains("| cores | 2 |"), "{page}");
+        assert_eq!(super::page(&json!({}), ""), None);
+    }
+}
