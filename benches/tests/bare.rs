@@ -3,11 +3,14 @@
 use adit_benches::bare::Half;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// More than the buffers on the way hold.
 const BYTES: usize = 20 << 20;
+/// More than that takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn pair(upstream: SocketAddr) -> io::Result<SocketAddr> {
     let folder = tempfile::tempdir()?;
@@ -52,7 +55,8 @@ async fn bytes_arrive_whole_both_ways_at_once_and_each_end_closes_by_itself() ->
         exchange(stream, answer).await
     });
     let visitor = TcpStream::connect(visitors).await?;
-    assert!(exchange(visitor, there.clone()).await? == back);
+    let received = tokio::time::timeout(PATIENCE, exchange(visitor, there.clone())).await;
+    assert!(received?? == back);
     assert!(serving.await?? == there);
     Ok(())
 }
