@@ -1,4 +1,4 @@
-//! Runs workloads over tunnels in turns: in each round every tunnel is started anew, and each
+//! Runs workloads over tunnels in turns: in each round every tunnel is started anew (for idle streams once more), and each
 //! workload goes through all of them before the next one begins, so that a machine that grows slow
 //! grows slow for all. Their order changes from round to round.
 
@@ -100,7 +100,14 @@ pub fn run(plan: &Plan, told: &mut dyn FnMut(&str)) -> io::Result<Figures> {
         for workload in &plan.workloads {
             for tunnel in &up {
                 let name = tunnel.tunnel.name;
-                match tunnel.measure(workload, plan) {
+                // Memory that earlier work left behind would hide what idle streams take.
+                let measured = if matches!(workload.work, Work::Idle { .. }) {
+                    Up::start(tunnel.tunnel, plan, upstreams)
+                        .and_then(|fresh| fresh.measure(workload, plan))
+                } else {
+                    tunnel.measure(workload, plan)
+                };
+                match measured {
                     Ok(outcome) => {
                         for (figure, value) in &outcome {
                             figures.add(workload.name, name, figure, *value);

@@ -169,14 +169,18 @@ impl Tunnel {
         let output = Command::new(program).arg(self.version).output().ok()?;
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
-        let mut lines = said
-            .lines()
-            .filter(|line| line.contains(|c: char| c.is_ascii_digit()));
-        // Some say where their settings are before they say what they are.
-        lines
-            .find(|line| !line.contains(".conf"))
-            .map(|line| line.trim().to_owned())
+        version_line(&said).map(str::to_owned)
     }
+}
+
+/// The line in which a program says its version: some say when they were built, or where their
+/// settings are, before that.
+fn version_line(said: &str) -> Option<&str> {
+    let mut lines = said.lines().map(str::trim);
+    let named = lines.clone().find(|line| line.starts_with("Build Version"));
+    named.or_else(|| {
+        lines.find(|line| line.contains(|c: char| c.is_ascii_digit()) && !line.contains(".conf"))
+    })
 }
 
 impl Place<'_> {
@@ -430,6 +434,18 @@ mod tests {
         for name in names {
             assert_eq!(named(name).map(|tunnel| tunnel.name), Some(name));
         }
+    }
+
+    #[test]
+    fn the_version_is_found_among_other_lines() {
+        let rathole = "Build Timestamp:     2026-11-25\nBuild Version:       0.5.0\n";
+        assert_eq!(version_line(rathole), Some("Build Version:       0.5.0"));
+        let stunnel = "Initializing\n/etc/x1.conf is read\nstunnel 5.68 on x86_64\n";
+        assert_eq!(version_line(stunnel), Some("stunnel 5.68 on x86_64"));
+        assert_eq!(
+            version_line("adit-server 0.1.0\n"),
+            Some("adit-server 0.1.0")
+        );
     }
 
     #[test]

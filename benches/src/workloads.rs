@@ -35,7 +35,7 @@ const IDLE: &[&str] = &[
     "client kept KiB/stream",
 ];
 
-/// All of them, in the order in which they run: idle streams leave memory behind, and come last.
+/// All of them, in the order in which they run.
 pub const WORKLOADS: &[Workload] = &[
     bulk("bulk-1-down", "bulk, 1 stream, down", false, 1),
     bulk("bulk-1-up", "bulk, 1 stream, up", true, 1),

@@ -160,9 +160,7 @@ fn main() -> io::Result<()> {
 
 fn run(arguments: Run) -> io::Result<()> {
     allow_many_files()?;
-    let own = arguments
-        .bins
-        .map_or_else(own_folder, |bins| fs::canonicalize(bins))?;
+    let own = arguments.bins.map_or_else(own_folder, fs::canonicalize)?;
     let peers = arguments.peers.map(fs::canonicalize).transpose()?;
     let programs = Programs::new(own, peers);
     let mut tunnels = arguments.tunnels;
