@@ -7,17 +7,28 @@
 //! - [`rounds`] runs all of it in turns; [`account`] reads what it cost, [`figures`] keeps it
 //! - [`goals`] and [`page`] say what came out
 
+#[cfg(target_os = "linux")]
 pub mod account;
 pub mod bare;
+#[cfg(target_os = "linux")]
 pub mod figures;
+#[cfg(target_os = "linux")]
 pub mod goals;
 #[cfg(target_os = "linux")]
 pub mod link;
+#[cfg(target_os = "linux")]
 pub mod load;
+#[cfg(target_os = "linux")]
 pub mod machine;
+#[cfg(target_os = "linux")]
 pub mod page;
+#[cfg(target_os = "linux")]
 pub mod rounds;
+#[cfg(target_os = "linux")]
 pub mod stats;
+#[cfg(target_os = "linux")]
 pub mod tunnels;
+#[cfg(target_os = "linux")]
 pub mod upstream;
+#[cfg(target_os = "linux")]
 pub mod workloads;

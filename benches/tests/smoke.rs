@@ -1,4 +1,5 @@
 //! The harness from end to end, in tiny: every workload over direct and the yardstick.
+#![cfg(target_os = "linux")]
 
 use adit_benches::load::Span;
 use adit_benches::rounds::{self, Plan};

@@ -1,12 +1,4 @@
-//! Measures tunnels in turns: `compare run` starts each one, puts the workloads on it, and prints what
-//! came out; `compare page` makes the page of the documentation of that.
-//!
-//! ```sh
-//! cargo build --release -p adit-server -p adit-client -p adit-benches
-//! target/release/compare run --quick
-//! ```
-//!
-//! Upstream and visitors are this program, too, as processes of their own.
+//! What the command does, where it can be done.
 
 use adit_benches::figures::Figures;
 use adit_benches::load::{self, Span};
@@ -124,7 +116,7 @@ fn workload(name: &str) -> Result<&'static Workload, String> {
     workloads::named(name).ok_or_else(|| format!("there are: {}", names()))
 }
 
-fn main() -> io::Result<()> {
+pub(crate) fn main() -> io::Result<()> {
     match Arguments::parse().what {
         What::Run(arguments) => run(arguments),
         What::Page { run, notes, out } => {
