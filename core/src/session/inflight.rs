@@ -50,8 +50,6 @@ pub(crate) struct Inflight {
     carried: u64,
     acked: u64,
     limit: u64,
-    /// What the path holds, by what was measured.
-    needed: u64,
     /// Units per second, and the round trip, in each of the last rounds.
     rates: VecDeque<u64>,
     trips: VecDeque<Duration>,
@@ -72,6 +70,8 @@ struct Round {
     until: u64,
     /// There was nothing to send for a while, so the rate is the application's and not the path's.
     idle: bool,
+    /// There would have been more, if the peer had granted more credit.
+    pressed: bool,
     trip: Option<Duration>,
 }
 
@@ -88,7 +88,6 @@ impl Inflight {
             carried: position,
             acked: position,
             limit: FIRST,
-            needed: 0,
             rates: VecDeque::new(),
             trips: VecDeque::new(),
             marks: VecDeque::new(),
@@ -97,6 +96,7 @@ impl Inflight {
                 acked: position,
                 until: position,
                 idle: true,
+                pressed: false,
                 trip: None,
             },
             turn: 0,
@@ -141,9 +141,16 @@ impl Inflight {
         }
     }
 
-    /// There was room, and nothing to send. That tells of the application, unless about as much as should be is under way anyway.
-    pub(crate) fn idle(&mut self) {
-        self.round.idle |= self.under_way() + LEAST <= self.needed.min(self.limit);
+    /// There was room, and nothing to send. That tells nothing of the path, unless it was the peer's credit that ran out: it grows with what the path
+    /// delivers.
+    pub(crate) const fn idle(&mut self) {
+        self.round.idle = !self.round.pressed;
+    }
+
+    /// Credit ran out: more would have been sent.
+    pub(crate) const fn pressed(&mut self) {
+        self.round.pressed = true;
+        self.round.idle = false;
     }
 
     /// Units that are on their way.
@@ -162,6 +169,7 @@ impl Inflight {
             acked: self.acked,
             until: self.carried,
             idle: false,
+            pressed: false,
             trip: None,
         };
     }
@@ -170,18 +178,25 @@ impl Inflight {
         let Some(trip) = self.round.trip else {
             return;
         };
+        let delivered = self.acked - self.round.acked;
+        if delivered < LEAST {
+            // An exchange of little: its acknowledgement may have waited for company.
+            return;
+        }
         let took = micros(now - self.round.began).max(1);
-        let rate = (self.acked - self.round.acked).saturating_mul(1_000_000) / took;
-        // What an application does not send tells nothing about the path, unless it is more than was thought to be possible.
-        if !self.round.idle || rate > self.rate() {
+        let rate = delivered.saturating_mul(1_000_000) / took;
+        let least = self.trips.iter().min().copied().unwrap_or(trip);
+        let queues = trip > least * 2 + SHORTEST;
+        // What an application does not send tells nothing about the path, unless what it does send is more than was thought to be possible.
+        let idle = self.round.idle;
+        if !idle || rate > self.rate() {
             remember(&mut self.rates, rate);
             remember(&mut self.trips, trip);
         }
-        let least = self.trips.iter().min().copied().unwrap_or(trip);
+        let least = least.min(trip);
         self.turn = (self.turn + 1) % GAINS.len();
         if let Some(startup) = &mut self.startup {
-            let queues = trip > least * 2 + SHORTEST;
-            if startup.is_over(rate, self.round.idle) || queues {
+            if startup.is_over(rate, idle) || queues {
                 self.startup = None;
                 // What was sent in excess drains first.
                 self.turn = 1;
@@ -192,13 +207,13 @@ impl Inflight {
             None => (GAINS[self.turn], LEAST),
         };
         let trip = micros(least.clamp(SHORTEST, LONGEST));
-        self.needed = self.rate().saturating_mul(trip) / 1_000_000;
+        let needed = self.rate().saturating_mul(trip) / 1_000_000;
         // An acknowledgement waits for as much as the receiver lets come together (section 6.2).
         let early = (trip / u64::from(EARLY_PER_TRIP)).max(micros(EARLY_MIN));
         let unstated = self.rate().saturating_mul(early) / 1_000_000;
         let unstated = unstated.clamp(LEAST / 3, FIRST);
         let unstated = if gain == DRAINING { 0 } else { unstated };
-        self.limit = (self.needed.saturating_mul(gain) / 100 + unstated).max(floor);
+        self.limit = (needed.saturating_mul(gain) / 100 + unstated).max(floor);
     }
 
     fn rate(&self) -> u64 {
@@ -313,8 +328,26 @@ mod tests {
             inflight.idle();
             inflight.acknowledged(at + Duration::from_millis(20), inflight.carried);
         }
-        // It goes on taking its turns, so only about the same.
-        assert!(inflight.limit * 4 > limit * 3, "{limit} {inflight:?}");
+        // It may have been a turn that asks for more, and now be one that asks for less.
+        assert!(inflight.limit * 3 > limit * 2, "{limit} {inflight:?}");
+    }
+
+    #[test]
+    fn exchanges_of_little_do_not_slow_down_the_bulk_behind_them() {
+        let mut bulk = Bulk::new();
+        for _ in 0..100 {
+            bulk.now += 300_000;
+            let at = Instant::from_micros(bulk.now);
+            bulk.inflight.sent(at, 2_000);
+            bulk.inflight.idle();
+            let heard = at + Duration::from_millis(125);
+            bulk.inflight.acknowledged(heard, bulk.inflight.carried);
+        }
+        bulk.now += 300_000;
+        assert!(bulk.inflight.limit >= FIRST);
+        bulk.run(2_000, 62_500, 100);
+        let (limit, holds) = (bulk.inflight.limit, 62_500 * 100);
+        assert!(limit * 10 >= holds * 9, "{limit} for {holds}");
     }
 
     #[test]

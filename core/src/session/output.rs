@@ -251,6 +251,9 @@ impl Session {
             };
             let id = stream.id;
             if let Some(chunk) = stream.send.take(room, now) {
+                if stream.send.is_starved() {
+                    self.inflight.pressed();
+                }
                 let drained = stream.send.queued() <= self.config.send_buffer_stream / 2;
                 if drained && stream.send.is_open() {
                     stream.tell.writable = true;
@@ -262,7 +265,7 @@ impl Session {
             }
             if session_credit == 0 {
                 // Not this stream's fault: it keeps its place.
-                self.inflight.idle();
+                self.inflight.pressed();
                 return None;
             }
             self.schedule.pass(&mut self.store, key);

@@ -131,6 +131,11 @@ impl Send {
         Some(chunk)
     }
 
+    /// Whether all credit was used.
+    pub(crate) const fn is_starved(&self) -> bool {
+        self.sent >= self.credit
+    }
+
     /// Whether payload could go out now, as far as this stream is concerned.
     pub(crate) const fn is_ready(&self) -> bool {
         self.queued > 0 && self.sent < self.credit
