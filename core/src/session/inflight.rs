@@ -195,12 +195,12 @@ impl Inflight {
         }
         let least = least.min(trip);
         self.turn = (self.turn + 1) % GAINS.len();
-        if let Some(startup) = &mut self.startup {
-            if startup.is_over(rate, idle) || queues {
-                self.startup = None;
-                // What was sent in excess drains first.
-                self.turn = 1;
-            }
+        if let Some(startup) = &mut self.startup
+            && (startup.is_over(rate, idle) || queues)
+        {
+            self.startup = None;
+            // What was sent in excess drains first.
+            self.turn = 1;
         }
         let (gain, floor) = match self.startup {
             Some(_) => (STARTING, FIRST),
