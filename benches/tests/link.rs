@@ -4,8 +4,10 @@
 
 use adit_benches::link::{Counts, Link, Namespace, Rate, Side, Spec};
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Payload of a full TCP segment with time stamps, and of a full packet.
@@ -15,22 +17,32 @@ const PACKET: f64 = 1_500.0;
 /// A program that is killed if the test fails before it ends, and what it prints.
 struct Running {
     child: Child,
-    out: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
+
+/// Longer than anything here takes to say its next line.
+const LONG: Duration = Duration::from_secs(60);
 
 impl Running {
     fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let out = BufReader::new(child.stdout.take().expect("piped"));
-        Self { child, out }
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
     }
 
     /// Reads what it prints up to a line that contains `sign`, and returns that line.
-    fn wait_for(&mut self, sign: &str) -> String {
+    fn wait_for(&self, sign: &str) -> String {
         loop {
-            let mut line = String::new();
-            let read = self.out.read_line(&mut line).expect("text");
-            assert!(read > 0, "it ended without {sign:?}");
+            let line = self.lines.recv_timeout(LONG);
+            let line = line.unwrap_or_else(|e| panic!("it does not say {sign:?}: {e}"));
             if line.contains(sign) {
                 return line;
             }
@@ -48,7 +60,7 @@ impl Drop for Running {
 /// Starts iperf3 from A to B. What it reports comes from [`report`].
 fn iperf(link: &Link, args: &[&str]) -> (Running, Running) {
     let mut server = link.command(Side::B, "iperf3");
-    let mut server = Running::start(server.args(["-s", "-1", "--forceflush"]));
+    let server = Running::start(server.args(["-s", "-1", "--forceflush"]));
     server.wait_for("listening");
     let to = Side::B.address().to_string();
     let mut client = link.command(Side::A, "iperf3");
@@ -56,9 +68,11 @@ fn iperf(link: &Link, args: &[&str]) -> (Running, Running) {
     (server, client)
 }
 
-fn report((_server, mut client): (Running, Running)) -> Value {
+fn report((_server, client): (Running, Running)) -> Value {
     let mut text = String::new();
-    client.out.read_to_string(&mut text).expect("text");
+    while let Ok(line) = client.lines.recv_timeout(LONG) {
+        text.push_str(&line);
+    }
     let report: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(report.get("error"), None, "{report}");
     report["end"].clone()
@@ -209,7 +223,7 @@ fn without_a_rate_it_is_not_what_holds_up_half_a_gigabit() {
 #[test]
 #[ignore = "needs root, iproute2, iperf3 and ping; .ci/run runs it"]
 fn a_link_leaves_nothing_and_clears_away_what_a_killed_one_left() {
-    let mut killed = Running::start(
+    let killed = Running::start(
         Command::new(env!("CARGO_BIN_EXE_link"))
             .args(["--rate", "1mbit"])
             .stdin(Stdio::piped()),
