@@ -56,7 +56,7 @@ pub(crate) struct Inflight {
     /// Positions, and when each was reached.
     marks: VecDeque<(u64, Instant)>,
     round: Round,
-    /// Rounds since the rate stopped doubling.
+    /// Which of [`GAINS`] the present round has, once the rate has stopped doubling.
     turn: usize,
     startup: Option<Startup>,
 }
@@ -75,7 +75,7 @@ struct Round {
     trip: Option<Duration>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Startup {
     best: u64,
     stalled: u32,

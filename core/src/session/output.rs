@@ -116,9 +116,17 @@ impl Session {
             || !self.refusals.is_empty()
             || (!self.schedule.is_empty()
                 && self.flow.sent < self.flow.credit
-                && self
-                    .inflight
-                    .has_room(out_of_turn(self.schedule.is_sparse())))
+                && self.has_room_for_data())
+    }
+
+    /// Whether the stream whose turn it is may send: bulk within what should be under way, a stream that sends little some beyond.
+    fn has_room_for_data(&self) -> bool {
+        let beyond = if self.schedule.is_sparse() {
+            OUT_OF_TURN
+        } else {
+            0
+        };
+        self.inflight.has_room(beyond)
     }
 
     fn credit_frame(&mut self) -> Option<Frame> {
@@ -234,10 +242,7 @@ impl Session {
                 self.inflight.idle();
                 return None;
             };
-            if !self
-                .inflight
-                .has_room(out_of_turn(self.schedule.is_sparse()))
-            {
+            if !self.has_room_for_data() {
                 return None;
             }
             let room = (limit.checked_sub(DATA_HEAD_MAX)? as u64)
@@ -283,9 +288,4 @@ impl Session {
         self.schedule.sent(&mut self.store, key, len);
         data(id, chunk)
     }
-}
-
-/// Units that may go out beyond what should be under way: some for a stream that sends little, none for bulk.
-const fn out_of_turn(sparse: bool) -> u64 {
-    if sparse { OUT_OF_TURN } else { 0 }
 }
