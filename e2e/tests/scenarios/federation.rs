@@ -49,6 +49,14 @@ scrape_configs:
         }
     }
 
+    /// Waits until the cluster's own Prometheus has samples of both of its jobs.
+    pub(super) fn wait_scraped(&self) {
+        until("the cluster's own jobs to be up", SOON, || {
+            let up = self.prometheus.now("up{job=~\"node|prometheus\"}");
+            (up.len() == 2 && up.values().all(|up| up == "1")).then_some(())
+        });
+    }
+
     pub(super) fn host(&self) -> String {
         format!("{}.prometheus.example.com", self.name)
     }

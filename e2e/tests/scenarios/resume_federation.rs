@@ -49,6 +49,8 @@ fn no_scrape_is_lost_to_outages_shorter_than_its_time_limit() {
             )
         })
         .collect();
+    // What is federated has to be there before it is scraped.
+    cluster.wait_scraped();
     let config = format!("global: {{scrape_interval: 10s}}\nscrape_configs:\n{jobs}");
     let observer = Prometheus::start(&scene, "observability", &config);
     until("every job to be up", SOON, || {
