@@ -6,8 +6,21 @@
 
 use crate::stream::{List, Queue, Store};
 
-/// Bytes that a stream may send per turn: one frame that fills a TLS record.
+/// Bytes that a stream may send in its first turn, and in every turn on a path that is slow: one frame that fills a TLS record.
 pub(crate) const QUANTUM: i64 = 16_320;
+
+/// Bytes that a stream may send per turn at most.
+const QUANTUM_MAX: i64 = 4 * QUANTUM;
+
+/// The share of a second that a turn may take, beyond [`QUANTUM`].
+const TURNS_PER_SECOND: u64 = 1_000;
+
+/// Bytes that a stream may send per turn, where `rate` bytes are delivered in a second: longer turns are fewer writes and fewer wake-ups at the other end, and
+/// on a fast path nobody notices them.
+pub(crate) fn quantum(rate: u64) -> i64 {
+    let carried = i64::try_from(rate / TURNS_PER_SECOND).unwrap_or(i64::MAX);
+    carried.clamp(QUANTUM, QUANTUM_MAX)
+}
 
 /// What the scheduler keeps per stream.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,16 +57,16 @@ impl Schedule {
         }
     }
 
-    /// The stream whose turn it is, and how many bytes it may send. The caller sends and calls [`sent`](Self::sent), or finds that it
+    /// The stream whose turn it is, and how many bytes it may send, when everybody's next turn is of `quantum` bytes. The caller sends and calls [`sent`](Self::sent), or finds that it
     /// can't and calls [`pass`](Self::pass).
-    pub(crate) fn next(&mut self, store: &mut Store) -> Option<(usize, u64)> {
+    pub(crate) fn next(&mut self, store: &mut Store, quantum: i64) -> Option<(usize, u64)> {
         loop {
             let key = self.new.front().or_else(|| self.old.front())?;
             let stream = store.get_mut(key)?;
             if stream.turn.deficit > 0 {
                 return Some((key, stream.turn.deficit.unsigned_abs()));
             }
-            stream.turn.deficit += QUANTUM;
+            stream.turn.deficit += quantum;
             self.move_to_old(store, key);
         }
     }

@@ -30,7 +30,7 @@ pub(crate) struct Sort {
 pub(crate) const CARRIER: Sort = Sort {
     slab: 128 * 1024,
     share_min: 4 * 1024,
-    spare_max: 16,
+    spare_max: 64,
 };
 
 /// For visitors and upstreams. What is held may be held for long and is counted by its length, so it must not keep more alive than four times that

@@ -216,7 +216,8 @@ impl Inflight {
         self.limit = (needed.saturating_mul(gain) / 100 + unstated).max(floor);
     }
 
-    fn rate(&self) -> u64 {
+    /// Units delivered per second, as far as was seen.
+    pub(crate) fn rate(&self) -> u64 {
         self.rates.iter().max().copied().unwrap_or(0)
     }
 }

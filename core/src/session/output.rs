@@ -7,6 +7,7 @@ use super::inflight::OUT_OF_TURN;
 use super::replay::data;
 use crate::frame::Frame;
 use crate::ids::StreamId;
+use crate::schedule::quantum;
 use crate::time::Instant;
 use crate::transmit::Transmit;
 
@@ -236,9 +237,10 @@ impl Session {
 
     fn data_frame(&mut self, now: Instant, limit: usize) -> Option<Transmit> {
         let replay_room = self.replay.room(self.positions.unacknowledged());
+        let quantum = quantum(self.inflight.rate());
         loop {
             let session_credit = self.flow.credit - self.flow.sent;
-            let Some((key, turn)) = self.schedule.next(&mut self.store) else {
+            let Some((key, turn)) = self.schedule.next(&mut self.store, quantum) else {
                 self.inflight.idle();
                 return None;
             };

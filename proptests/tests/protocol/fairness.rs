@@ -1,6 +1,8 @@
 //! A stream that sends little now and then beside streams that send all they can: how long it waits, in bytes that others send first.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adit_core::{Config, Decoder, Instant, Limits, Piece, Session, Side, StreamId, Transmit, kind};
 use adit_proptests::Random;
@@ -10,6 +12,9 @@ use bytes::Bytes;
 
 /// What a stream may send per turn (spec/05-streams.md, section 5.5).
 const QUANTUM: usize = 16_320;
+
+/// The same on a path that carries as much in a millisecond.
+const QUANTUM_FAST: usize = 4 * QUANTUM;
 
 /// Quanta that others send before a stream that was silent for a whole round: at most the turn that has begun.
 const WAIT_WHEN_SPARSE: usize = 1;
@@ -74,21 +79,27 @@ impl Sender {
         self.session.handle_input(self.now, bytes.into(), slab);
     }
 
-    /// The next frame of data: its stream, and its length.
+    /// The next frame of data: its stream, and its length. The path is short: all that was sent has arrived.
     fn send(&mut self) -> Option<(StreamId, usize)> {
+        let sent = self.send_unacknowledged();
+        if sent.is_some() {
+            let (position, ..) = self.session.positions();
+            self.acknowledge(position);
+        }
+        sent
+    }
+
+    fn send_unacknowledged(&mut self) -> Option<(StreamId, usize)> {
         while let Some(frame) = self.session.poll_transmit(self.now, 16_384) {
             if let Some(sent) = data_of(&frame) {
-                self.acknowledge();
                 return Some(sent);
             }
         }
         None
     }
 
-    /// The path is short: all that was sent has arrived.
-    fn acknowledge(&mut self) {
-        let (sent, ..) = self.session.positions();
-        let bytes = frame(kind::ACK, &varint(sent));
+    fn acknowledge(&mut self, position: u64) {
+        let bytes = frame(kind::ACK, &varint(position));
         let slab = bytes.len();
         self.session.handle_input(self.now, bytes.into(), slab);
     }
@@ -199,4 +210,35 @@ fn bulk_streams_share_alike_and_none_waits_for_more_than_a_turn_of_each_other() 
     let (least, most) = (sent.iter().min(), sent.iter().max());
     let (least, most) = least.zip(most).expect("eight");
     assert!(most - least <= 2 * QUANTUM, "{sent:?}");
+}
+
+/// The longest that one of eight bulk streams has sent before it was another's turn, where the path carries so many bytes per millisecond.
+fn longest_turn(rate: u64) -> usize {
+    let mut sender = Sender::new(8, 1 << 40);
+    let mut under_way = VecDeque::new();
+    let (mut whose, mut turn, mut longest) = (None, 0, 0);
+    for sent in 0..2_000 {
+        sender.now += Duration::from_micros(1_000 * QUANTUM as u64 / rate);
+        if under_way.len() == 8 {
+            sender.acknowledge(under_way.pop_front().expect("eight"));
+        }
+        let (id, len) = sender.send_unacknowledged().expect("something");
+        under_way.push_back(sender.session.positions().0);
+        sender.fill();
+        turn = if whose == Some(id) { turn + len } else { len };
+        whose = Some(id);
+        // By then the rate was seen.
+        if sent >= 1_000 {
+            longest = longest.max(turn);
+        }
+    }
+    longest
+}
+
+#[test]
+fn turns_are_longer_where_they_take_no_time() {
+    // 10 Mbit/s, and 10 Gbit/s.
+    let (slow, fast) = (longest_turn(1_250), longest_turn(1_250_000));
+    assert!(slow <= QUANTUM, "{slow}");
+    assert!(fast > 3 * QUANTUM && fast <= QUANTUM_FAST, "{fast}");
 }
