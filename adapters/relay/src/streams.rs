@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use adit_core::{Code, Instant, Session, StreamId};
 use bytes::{Bytes, BytesMut};
+use foldhash::fast::FixedState;
 
 use crate::counters::{Count, Tally};
 use crate::io::SocketId;
@@ -20,7 +21,7 @@ const READ_MAX: usize = 64 * 1024;
 
 /// The streams of one session.
 pub(crate) struct Streams {
-    by_id: HashMap<StreamId, Local>,
+    by_id: HashMap<StreamId, Local, FixedState>,
     tally: Arc<Tally>,
 }
 
@@ -81,7 +82,7 @@ impl<'a, R> Relayed<'a, R> {
 impl Streams {
     pub(crate) fn new(tally: Arc<Tally>) -> Self {
         Self {
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             tally,
         }
     }
