@@ -148,7 +148,7 @@ impl World {
         while let Some(ask) = self.hosts[id.0].server.poll_ask() {
             busy = true;
             match ask {
-                ServerAsk::Listen { listener, addr } => {
+                ServerAsk::Listen { listener, addr, .. } => {
                     let result = self.open_port(id, listener, addr);
                     self.hosts[id.0].server.told_listening(listener, result);
                 }

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem;
+use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -17,7 +18,7 @@ use adit_core::Instant;
 use adit_relay::server::{Handover, Visitor};
 use adit_relay::{Ask, Machine, Purpose, SocketId, Told};
 use slab::Slab;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::time::Sleep;
 
 use crate::env::{Env, ReadToken};
@@ -33,7 +34,7 @@ const READ_BUDGET_BYTES: usize = 128 * 1024;
 const WRITE_BUDGET_BYTES: usize = 512 * 1024;
 
 /// Rounds of reading and writing before the task lets others run.
-const ROUNDS_MAX: usize = 8;
+const ROUNDS_MAX: usize = 2;
 
 /// Slices given to the kernel in one call.
 const SLICES_MAX: usize = 64;
@@ -112,9 +113,12 @@ impl<M: Machine> Driver<M> {
         self
     }
 
-    /// Hands over a socket that the machine has given `id` to.
+    /// Hands over a socket that the machine has given `id` to. The present runtime waits on it from now on.
     pub(crate) fn insert(&mut self, id: SocketId, stream: TcpStream, purpose: Purpose) {
-        self.sockets.insert(id.0, stream, purpose);
+        match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => self.sockets.insert(id.0, stream, purpose),
+            Err(error) => self.machine.failed(self.env.clock.now(), id, error.kind()),
+        }
     }
 
     /// Visitors that the machine gave away since this was last called ([`Ask::HandOn`]).

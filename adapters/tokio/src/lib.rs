@@ -17,6 +17,7 @@ mod server;
 pub mod session;
 mod slabs;
 mod sockets;
+mod workers;
 
 pub use answers::serve_answers;
 pub use client::run_client;
@@ -24,3 +25,4 @@ pub use clock::Clock;
 pub use env::{Env, ReadToken, Report, Stop, Stopper, Stopping, log, stopper};
 pub use options::listen;
 pub use server::serve;
+pub use workers::{Workers, runtime};

@@ -39,8 +39,8 @@ pub(crate) fn tune(stream: &TcpStream) {
 
 /// Makes the closing of `stream` a reset, whoever closes it, be it the system behind a process that was
 /// killed: the peer must not mistake it for a proper end.
-pub(crate) fn reset_on_close(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+pub(crate) fn reset_on_close<'a>(stream: impl Into<SockRef<'a>>) {
+    let _ = stream.into().set_linger(Some(Duration::ZERO));
 }
 
 /// Makes the closing of `stream` a proper end again: what was written still arrives, and the FIN behind it.

@@ -1,17 +1,18 @@
 //! Runs a server: accepts carriers and visitors, opens and closes ports as it asks, and gives every
-//! carrier a task of its own.
+//! carrier a task of its own, on one of the [`Workers`].
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adit_relay::Purpose;
 use adit_relay::server::{Handover, ListenerId, Peer, PeerId, Server, ServerAsk, Visitor};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -19,24 +20,27 @@ use crate::driver::Driver;
 use crate::env::{Env, Stop, Stopping};
 use crate::inbox::Inbox;
 use crate::options;
+use crate::workers::{WorkerId, Workers};
 
 /// Visitors, and now and then a carrier, that wait for one peer's task. It empties its inbox at every turn, so only a burst of
 /// visitors fills it; those beyond go to the next session.
 const INBOX_MAX_VISITORS: usize = 1024;
 
-/// Runs `server` on the control listener until it was told to stop and has.
+/// Runs `server` on the control listener until it was told to stop and has. Its sessions are spread over `workers`, and each stays where it is.
 ///
 /// The listener is best made by [`listen`](crate::listen). Failures of single connections, also of
 /// `accept` itself, never end this.
-pub async fn serve(server: Server, control: TcpListener, env: Env, mut stopping: Stopping) {
+pub async fn serve(
+    server: Server,
+    control: TcpListener,
+    workers: Workers,
+    env: Env,
+    mut stopping: Stopping,
+) {
     let changed = Arc::new(Notify::new());
     let signal = Arc::clone(&changed);
     server.wake_by(move || signal.notify_one());
-    let hub = Arc::new(Hub {
-        server,
-        env,
-        inboxes: Mutex::default(),
-    });
+    let hub = Arc::new(Hub::new(server, workers, env));
     let mut control = Some(Control {
         listener: control,
         pause: None,
@@ -73,17 +77,44 @@ pub async fn serve(server: Server, control: TcpListener, env: Env, mut stopping:
 struct Hub {
     server: Server,
     env: Env,
-    inboxes: Mutex<HashMap<PeerId, Arc<PeerInbox>>>,
+    workers: Workers,
+    tasks: Mutex<Tasks>,
+}
+
+/// The tasks of peers.
+struct Tasks {
+    by_peer: HashMap<PeerId, PeerTask>,
+    /// How many there are on each worker.
+    on_worker: Vec<usize>,
+}
+
+struct PeerTask {
+    inbox: Arc<PeerInbox>,
+    worker: WorkerId,
 }
 
 impl Hub {
+    fn new(server: Server, workers: Workers, env: Env) -> Self {
+        let tasks = Tasks {
+            by_peer: HashMap::new(),
+            on_worker: vec![0; workers.count()],
+        };
+        Self {
+            server,
+            env,
+            workers,
+            tasks: Mutex::new(tasks),
+        }
+    }
+
     fn carrier(self: &Arc<Self>, peers: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr) {
         let Ok(peer) = self.server.accept(self.env.clock.now(), from) else {
             return options::reset_on_close(&stream);
         };
         let inbox = Arc::new(Inbox::new(INBOX_MAX_VISITORS));
-        self.inboxes().insert(peer.id(), Arc::clone(&inbox));
-        peers.spawn(run_peer(Arc::clone(self), peer, stream, inbox));
+        let worker = self.tasks().insert(peer.id(), Arc::clone(&inbox));
+        let task = run_peer(Arc::clone(self), peer, stream, inbox);
+        peers.spawn_on(task, self.workers.runtime(worker));
     }
 
     /// Hands a visitor to whose turn it is, until somebody takes it. If nobody does, its stream is dropped, which resets it.
@@ -109,11 +140,38 @@ impl Hub {
     }
 
     fn inbox(&self, peer: PeerId) -> Option<Arc<PeerInbox>> {
-        self.inboxes().get(&peer).cloned()
+        let tasks = self.tasks();
+        Some(Arc::clone(&tasks.by_peer.get(&peer)?.inbox))
     }
 
-    fn inboxes(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<PeerInbox>>> {
-        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The runtime that a peer's task is on; for one that has ended, the caller's.
+    fn runtime_of(&self, peer: PeerId) -> Handle {
+        let worker = self.tasks().by_peer.get(&peer).map(|task| task.worker);
+        worker.map_or_else(Handle::current, |worker| {
+            self.workers.runtime(worker).clone()
+        })
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tasks {
+    /// Gives a new peer the worker that has least to do.
+    fn insert(&mut self, peer: PeerId, inbox: Arc<PeerInbox>) -> WorkerId {
+        let loads = self.on_worker.iter().enumerate();
+        let least = loads.min_by_key(|(_, load)| **load);
+        let worker = WorkerId(least.map_or(0, |(at, _)| at));
+        self.on_worker[worker.0] += 1;
+        self.by_peer.insert(peer, PeerTask { inbox, worker });
+        worker
+    }
+
+    fn remove(&mut self, peer: PeerId) -> Option<Arc<PeerInbox>> {
+        let PeerTask { inbox, worker } = self.by_peer.remove(&peer)?;
+        self.on_worker[worker.0] -= 1;
+        Some(inbox)
     }
 }
 
@@ -121,10 +179,17 @@ impl Hub {
 async fn carry_out(hub: &Arc<Hub>, listeners: &mut HashMap<ListenerId, Listening>) {
     while let Some(ask) = hub.server.poll_ask() {
         match ask {
-            ServerAsk::Listen { listener, addr } => {
+            ServerAsk::Listen {
+                listener,
+                addr,
+                peer,
+            } => {
+                // Where its visitors are served, as long as no other session shares the port.
+                let runtime = hub.runtime_of(peer);
+                let _entered = runtime.enter();
                 let bound = options::listen(addr).and_then(|socket| {
                     let addr = socket.local_addr()?;
-                    let task = tokio::spawn(visitors(Arc::clone(hub), listener, socket, addr));
+                    let task = runtime.spawn(visitors(Arc::clone(hub), listener, socket, addr));
                     listeners.insert(listener, Listening(task));
                     Ok(addr)
                 });
@@ -162,6 +227,9 @@ async fn visitors(hub: Arc<Hub>, listener: ListenerId, socket: TcpListener, addr
     loop {
         match socket.accept().await {
             Ok((stream, from)) => {
+                let Ok(stream) = stream.into_std() else {
+                    continue;
+                };
                 // Wherever it is when its peer's task or the process ends: an end that nobody asked for is a reset.
                 options::reset_on_close(&stream);
                 let at = stream.local_addr().unwrap_or(addr);
@@ -205,7 +273,7 @@ struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let inbox = self.hub.inboxes().remove(&self.peer);
+        let inbox = self.hub.tasks().remove(self.peer);
         for waiting in inbox.map(|inbox| inbox.close()).unwrap_or_default() {
             if let Waiting::Visitor(stream, visitor) = waiting {
                 self.hub.deliver(stream, self.hub.server.again(visitor));
@@ -263,7 +331,11 @@ impl Control {
                 self.pause = None;
             }
             match self.listener.accept().await {
-                Ok(accepted) => return accepted,
+                Ok((stream, from)) => {
+                    if let Ok(stream) = stream.into_std() {
+                        return (stream, from);
+                    }
+                }
                 Err(error) => {
                     let pause = async move { back_off(&error, "the control plane").await };
                     self.pause = Some(Box::pin(pause));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -304,10 +304,12 @@ impl Sockets {
     /// Ends a socket properly. Input that nobody will read must not turn this into a reset.
     pub(crate) fn close(&mut self, index: u32) {
         if let Some(Io::Open(stream)) = self.remove(index) {
+            // Asked directly: the runtime may not know yet that there is any.
+            let socket = SockRef::from(&*stream);
             let mut scratch = [0; 4096];
             let mut discarded = 0;
             while discarded < DISCARD_MAX_BYTES
-                && let Ok(n @ 1..) = stream.try_read(&mut scratch)
+                && let Ok(n @ 1..) = (&*socket).read(&mut scratch)
             {
                 discarded += n;
             }
@@ -323,9 +325,9 @@ impl Sockets {
     }
 
     /// Takes a socket off the task as it is. `None` if it is not connected.
-    pub(crate) fn take(&mut self, index: u32) -> Option<TcpStream> {
+    pub(crate) fn take(&mut self, index: u32) -> Option<std::net::TcpStream> {
         match self.remove(index)? {
-            Io::Open(stream) => Arc::into_inner(stream),
+            Io::Open(stream) => Arc::into_inner(stream)?.into_std().ok(),
             Io::Connecting(_) => None,
         }
     }

@@ -19,7 +19,7 @@ use adit_relay::client::{Client, ClientConfig, Offer};
 use adit_relay::server::{Ports, Server, ServerConfig, Tunnel, Tunnels};
 use adit_relay::{HostPort, Notice};
 use adit_settings::LogSettings;
-use adit_tokio::{Clock, Env, Report};
+use adit_tokio::{Clock, Env, Report, Workers};
 use sample::Sample;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -38,10 +38,8 @@ static SAMPLE: LazyLock<Sample> = LazyLock::new(Sample::default);
 /// Runs the demo until Ctrl-C.
 pub(crate) fn run(log: &LogSettings) -> Result<(), Failure> {
     adit_program::start_logging(log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Runtime(format!("can't start: {error}")))?;
+    let runtime =
+        adit_tokio::runtime().map_err(|error| Failure::Runtime(format!("can't start: {error}")))?;
     let outcome = runtime.block_on(demo());
     runtime.shutdown_background();
     outcome
@@ -61,7 +59,13 @@ async fn demo() -> Result<(), Failure> {
     let control = listen_on_loopback()?;
     let control_addr = control.local_addr().map_err(internal)?;
     let server = server(&token, &tunnel)?;
-    let server = adit_tokio::serve(server, control, Env::logging(clock), stopping.clone());
+    let server = adit_tokio::serve(
+        server,
+        control,
+        Workers::here(),
+        Env::logging(clock),
+        stopping.clone(),
+    );
 
     let (client_env, mut opened) = watching(clock);
     let client = client(&tunnel, control_addr, service_addr, clock)?;

@@ -18,13 +18,15 @@ use adit_tokio::{Clock, Env, Stopping};
 pub fn run(settings: ClientSettings) -> Result<(), Failure> {
     adit_program::start_logging(&settings.log)?;
     // A client is one machine, which is one task: more threads would only hand its bytes around.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Runtime(format!("can't start: {error}")))?;
+    let runtime =
+        adit_tokio::runtime().map_err(|error| Failure::Runtime(format!("can't start: {error}")))?;
     let outcome = runtime.block_on(async {
         let stopping = adit_program::stop_on_signals(settings.grace_period)?;
-        connect(settings, stopping).await
+        // A task of its own is resumed without a detour through the system, which wakes up who waits here.
+        match tokio::spawn(connect(settings, stopping)).await {
+            Ok(outcome) => outcome,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     });
     // A look-up that hangs must not hold up the end.
     runtime.shutdown_background();

@@ -11,7 +11,7 @@ use adit_link::{ServerSetup, ServerTls, ServerUpgrade};
 use adit_program::{Admin, Failure, Role};
 use adit_relay::server::{Ports, Server, ServerConfig, Tunnel, Tunnels};
 use adit_settings::{ServerSettings, TlsChoice, TunnelGrant};
-use adit_tokio::{Clock, Env, ReadToken, Stopping};
+use adit_tokio::{Clock, Env, ReadToken, Stopping, Workers};
 
 /// Runs a server until SIGTERM or Ctrl-C.
 ///
@@ -20,26 +20,30 @@ use adit_tokio::{Clock, Env, ReadToken, Stopping};
 /// It could not begin: the token, the certificate or an address is not to be had.
 pub fn run(settings: ServerSettings) -> Result<(), Failure> {
     adit_program::start_logging(&settings.log)?;
-    // One session lives on one task, so a server with many of them uses all cores.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Runtime(format!("can't start: {error}")))?;
+    // Sessions have threads of their own; what is left here is to accept clients.
+    let runtime =
+        adit_tokio::runtime().map_err(|error| Failure::Runtime(format!("can't start: {error}")))?;
     let outcome = runtime.block_on(async {
         let stopping = adit_program::stop_on_signals(settings.grace_period)?;
-        serve(settings, stopping).await
+        let workers = Workers::for_cores()
+            .map_err(|error| Failure::Runtime(format!("can't start threads: {error}")))?;
+        serve(settings, workers, stopping).await
     });
     // A look-up that hangs must not hold up the end.
     runtime.shutdown_background();
     outcome
 }
 
-/// Runs a server until it was told to stop. Within a tokio runtime.
+/// Runs a server until it was told to stop, its sessions on `workers`. Within a tokio runtime.
 ///
 /// # Errors
 ///
 /// As for [`run`].
-pub async fn serve(settings: ServerSettings, stopping: Stopping) -> Result<(), Failure> {
+pub async fn serve(
+    settings: ServerSettings,
+    workers: Workers,
+    stopping: Stopping,
+) -> Result<(), Failure> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -73,7 +77,7 @@ pub async fn serve(settings: ServerSettings, stopping: Stopping) -> Result<(), F
         settings.path.as_str(),
         settings.tunnel.name.as_str(),
     );
-    adit_tokio::serve(server, control, Env::logging(clock), stopping).await;
+    adit_tokio::serve(server, control, workers, Env::logging(clock), stopping).await;
     tracing::info!("stopped");
     Ok(())
 }

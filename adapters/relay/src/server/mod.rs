@@ -53,6 +53,8 @@ pub enum ServerAsk {
         listener: ListenerId,
         /// The address; port 0 is any.
         addr: SocketAddr,
+        /// Whose session asked for it first.
+        peer: PeerId,
     },
     /// Close a listener, before the next ask is polled: that may want the same address again.
     Unlisten {

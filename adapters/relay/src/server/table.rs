@@ -265,7 +265,12 @@ impl Table {
             match answer {
                 Answer::Listen(listener, addr) => {
                     entry.listeners.push(listener);
-                    self.asks.push_back(ServerAsk::Listen { listener, addr });
+                    let peer = asker.peer;
+                    self.asks.push_back(ServerAsk::Listen {
+                        listener,
+                        addr,
+                        peer,
+                    });
                 }
                 Answer::Open(listener, _) | Answer::Waiting(listener) => {
                     entry.listeners.push(listener);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -192,7 +192,7 @@ async fn piped(changes: &mpsc::UnboundedSender<Change>, first: u32) -> (TcpStrea
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let change: Change = Box::new(move |driver| {
-        driver.insert(SocketId(first), inner, Purpose::Local);
+        driver.insert(SocketId(first), inner.into_std().unwrap(), Purpose::Local);
         let socket = SocketId(first + 1);
         driver.machine.asks.push_back(Ask::Connect {
             socket,
@@ -351,7 +351,9 @@ async fn input_that_nobody_wants_keeps_the_task_asleep() {
     toy.outgoing.insert(9, (BytesMut::zeroed(HELD_MAX), false));
     let (changes, seen, _) = run(toy);
     let (mut visitor, inner) = pair().await;
-    let change: Change = Box::new(move |driver| driver.insert(SocketId(8), inner, Purpose::Local));
+    let change: Change = Box::new(move |driver| {
+        driver.insert(SocketId(8), inner.into_std().unwrap(), Purpose::Local)
+    });
     changes.send(change).ok().unwrap();
     for _ in 0..100 {
         visitor.write_all(b"more").await.unwrap();
@@ -372,7 +374,7 @@ async fn a_close_is_no_reset_though_input_was_not_read() {
     // The bytes have arrived, and the machine closes without reading them.
     inner.readable().await.unwrap();
     let change: Change = Box::new(move |driver| {
-        driver.insert(SocketId(0), inner, Purpose::Local);
+        driver.insert(SocketId(0), inner.into_std().unwrap(), Purpose::Local);
         driver.machine.asks.push_back(Ask::Close(SocketId(0)));
     });
     changes.send(change).ok().unwrap();

@@ -1,10 +1,13 @@
 //! The server's tasks against real sockets, with the parts of it that a test must hold apart.
 
+use std::num::NonZeroUsize;
+
 use adit_core::{ClientId, Token, TunnelName, Verifier};
 use adit_relay::HostPort;
 use adit_relay::client::{Client, ClientConfig, Offer};
 use adit_relay::server::{Ports, ServerConfig, Tunnel, Tunnels};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::client::run_client;
@@ -15,6 +18,8 @@ use crate::env::stopper;
 mod out_of_files;
 
 const TOKEN: &[u8] = b"the right token of the test";
+
+const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// How long anything may take before the test is called failed.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -64,6 +69,17 @@ async fn start_client(
     })
 }
 
+/// All that a visitor hears.
+async fn hear(mut visitor: TcpStream) -> String {
+    let mut heard = String::new();
+    let reading = visitor.read_to_string(&mut heard);
+    tokio::time::timeout(DEADLINE, reading)
+        .await
+        .expect("an answer")
+        .expect("no reset");
+    heard
+}
+
 /// A port that nobody listens on.
 fn free_port() -> u16 {
     let listener = options::listen(([127, 0, 0, 1], 0).into()).unwrap();
@@ -82,7 +98,7 @@ async fn session(
     let (stream, from) = control.accept().await.unwrap();
     let sessions = hub.server.counters().sessions;
     let mut task = JoinSet::new();
-    hub.carrier(&mut task, stream, from);
+    hub.carrier(&mut task, stream.into_std().unwrap(), from);
     let established = async {
         while hub.server.counters().sessions == sessions {
             carry_out(hub, listeners).await;
@@ -97,14 +113,11 @@ async fn session(
 
 #[tokio::test]
 async fn visitors_in_the_inbox_of_a_task_that_ended_are_served_by_another_session() {
-    let hub = Arc::new(Hub {
-        server: server(),
-        env: Env::logging(Clock::start()),
-        inboxes: Mutex::default(),
-    });
+    let env = Env::logging(Clock::start());
+    let hub = Arc::new(Hub::new(server(), Workers::here(), env));
     let (port, mut listeners) = (free_port(), HashMap::new());
     let mut first = session(&hub, &mut listeners, "first", port).await;
-    let peer = *hub.inboxes().keys().next().unwrap();
+    let peer = *hub.tasks().by_peer.keys().next().unwrap();
     let _second = session(&hub, &mut listeners, "second", port).await;
     let listener = *listeners.keys().next().unwrap();
 
@@ -115,7 +128,7 @@ async fn visitors_in_the_inbox_of_a_task_that_ended_are_served_by_another_sessio
         let (visitor, accepted) = tokio::join!(TcpStream::connect(at), outside.accept());
         let (stream, from) = accepted.unwrap();
         options::reset_on_close(&stream);
-        waiting.push((visitor.unwrap(), stream, from));
+        waiting.push((visitor.unwrap(), stream.into_std().unwrap(), from));
     }
     // Nothing is awaited from here to the end of the task: no other task runs.
     let mut visitors = Vec::new();
@@ -128,15 +141,32 @@ async fn visitors_in_the_inbox_of_a_task_that_ended_are_served_by_another_sessio
     }
     assert_eq!(held, 2, "they did not take turns");
     first.abort_all();
-    for mut visitor in visitors {
-        let mut heard = String::new();
-        let reading = visitor.read_to_string(&mut heard);
-        tokio::time::timeout(DEADLINE, reading)
-            .await
-            .expect("an answer")
-            .expect("no reset");
-        assert_eq!(heard, "second");
+    for visitor in visitors {
+        assert_eq!(hear(visitor).await, "second");
     }
+}
+
+#[tokio::test]
+async fn sessions_are_spread_over_threads_and_share_a_port_all_the_same() {
+    let env = Env::logging(Clock::start());
+    let hub = Arc::new(Hub::new(server(), Workers::start(TWO).unwrap(), env));
+    let (port, mut listeners) = (free_port(), HashMap::new());
+    let _first = session(&hub, &mut listeners, "first", port).await;
+    let mut second = session(&hub, &mut listeners, "second", port).await;
+    assert_eq!(hub.tasks().on_worker, [1, 1]);
+    let mut heard = Vec::new();
+    for _ in 0..4 {
+        let visitor = TcpStream::connect(("127.0.0.1", port)).await;
+        heard.push(hear(visitor.unwrap()).await);
+    }
+    heard.sort_unstable();
+    assert_eq!(heard, ["first", "first", "second", "second"]);
+
+    // The next one comes to the thread that has least to do.
+    second.shutdown().await;
+    assert_eq!(hub.tasks().on_worker.iter().sum::<usize>(), 1);
+    let _third = session(&hub, &mut listeners, "third", port).await;
+    assert_eq!(hub.tasks().on_worker, [1, 1]);
 }
 
 #[tokio::test]
@@ -146,7 +176,13 @@ async fn a_server_that_is_stopped_at_once_leaves_no_port_open() {
     start_client("client", port, control.local_addr().unwrap()).await;
     let (stopper, stopping) = stopper();
     let env = Env::logging(Clock::start());
-    let serving = tokio::spawn(serve(server.clone(), control, env, stopping));
+    let serving = tokio::spawn(serve(
+        server.clone(),
+        control,
+        Workers::start(TWO).unwrap(),
+        env,
+        stopping,
+    ));
     let open = async {
         while server.counters().sessions == 0 {
             tokio::task::yield_now().await;

@@ -86,7 +86,13 @@ fn starve() {
         let server = server();
         let (_stopper, stopping) = stopper();
         let env = Env::logging(Clock::start());
-        tokio::spawn(serve(server.clone(), control, env, stopping));
+        tokio::spawn(serve(
+            server.clone(),
+            control,
+            Workers::here(),
+            env,
+            stopping,
+        ));
         tokio::time::sleep(Duration::from_secs(10)).await;
         let taken = server.counters().carriers_total;
         assert!(taken < WAITING as u64, "all {taken} were taken");
