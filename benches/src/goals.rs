@@ -1,7 +1,7 @@
 //! The goals, as data: what Adit is held to, and whether a run reached it.
 
 use crate::figures::Figures;
-use crate::tunnels::{ADIT, BARE, DIRECT};
+use crate::tunnels::{ADIT, ADIT_WIDE, BARE, DIRECT};
 
 /// What a figure of Adit's is measured by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,16 +50,11 @@ pub struct Verdict {
 impl Goal {
     /// Judges it by a run's medians. `None` when they were not measured.
     pub fn judge(&self, figures: &Figures) -> Option<Verdict> {
-        let own = figures.get(self.workload, self.tunnel, self.figure)?.median;
-        let of = |tunnel| {
-            figures
-                .get(self.workload, tunnel, self.figure)
-                .map(|s| s.median)
-        };
+        let of = [self.workload, self.tunnel, self.figure];
         let value = match self.by {
-            By::Itself => own,
-            By::Part(tunnel) => own / of(tunnel)?,
-            By::Over(tunnel) => own - of(tunnel)?,
+            By::Itself => figures.get(self.workload, self.tunnel, self.figure)?.median,
+            By::Part(tunnel) => figures.part(of, tunnel)?,
+            By::Over(tunnel) => figures.against(of, tunnel, |own, other| own - other)?,
         };
         let reached = match self.bound {
             Bound::AtLeast(least) => value >= least,
@@ -90,6 +85,13 @@ const fn goal(workload: &'static str, figure: &'static str, by: By, bound: Bound
         figure,
         by,
         bound,
+    }
+}
+
+const fn wide(workload: &'static str, figure: &'static str, by: By, bound: Bound) -> Goal {
+    Goal {
+        tunnel: ADIT_WIDE,
+        ..goal(workload, figure, by, bound)
     }
 }
 
@@ -125,6 +127,10 @@ pub const GOALS: &[Goal] = &[
     goal("bulk-1-up", "CPU s/GB", Itself, AtMost(1.5)),
     goal("bulk-8-down", "CPU s/GB", Itself, AtMost(1.5)),
     goal("bulk-8-up", "CPU s/GB", Itself, AtMost(1.5)),
+    goal("bulk-1-down", "server peak MiB", Itself, AtMost(48.0)),
+    goal("bulk-1-down", "client peak MiB", Itself, AtMost(48.0)),
+    goal("bulk-1-up", "server peak MiB", Itself, AtMost(48.0)),
+    goal("bulk-1-up", "client peak MiB", Itself, AtMost(48.0)),
     goal("bulk-8-down", "server peak MiB", Itself, AtMost(48.0)),
     goal("bulk-8-down", "client peak MiB", Itself, AtMost(48.0)),
     goal("bulk-8-up", "server peak MiB", Itself, AtMost(48.0)),
@@ -140,6 +146,19 @@ pub const GOALS: &[Goal] = &[
     goal("idle-5000", "open s", Itself, AtMost(2.0)),
     goal("idle-5000", "server KiB/stream", Itself, AtMost(3.0)),
     goal("idle-5000", "client KiB/stream", Itself, AtMost(3.0)),
+    wide("delay-1-down", "Gbit/s", Part(DIRECT), AtLeast(0.35)),
+    wide("delay-1-up", "Gbit/s", Part(DIRECT), AtLeast(0.35)),
+    wide(
+        "delay-1-down",
+        "peak MiB beyond 2.5 BDP",
+        Itself,
+        AtMost(32.0),
+    ),
+    wide("delay-1-up", "peak MiB beyond 2.5 BDP", Itself, AtMost(32.0)),
+    goal("line-beside", "p50 ms", Itself, AtMost(23.0)),
+    goal("line-beside", "p99 ms", Itself, AtMost(35.0)),
+    goal("line-beside", "Gbit/s", Itself, AtLeast(0.18)),
+    goal("line-1-down", "Gbit/s", Part(DIRECT), AtLeast(0.95)),
 ];
 
 #[cfg(test)]
@@ -149,8 +168,8 @@ mod tests {
 
     fn figures(adit: f64, direct: f64) -> Figures {
         let mut figures = Figures::default();
-        figures.add("connect", ADIT, "conn/s", adit);
-        figures.add("connect", DIRECT, "conn/s", direct);
+        figures.add(0, ["connect", ADIT, "conn/s"], adit);
+        figures.add(0, ["connect", DIRECT, "conn/s"], direct);
         figures
     }
 

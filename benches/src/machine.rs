@@ -26,7 +26,7 @@ pub fn describe() -> Value {
         "tcp_rmem": line("/proc/sys/net/ipv4/tcp_rmem"),
         "tcp_wmem": line("/proc/sys/net/ipv4/tcp_wmem"),
         "date": said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
-        "commit": said("git", &["rev-parse", "--short=12", "HEAD"]),
+        "commit": said("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
     })
 }
 

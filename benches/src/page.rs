@@ -2,7 +2,9 @@
 
 use crate::figures::Figures;
 use crate::goals::GOALS;
-use crate::tunnels::{DIRECT, TUNNELS};
+use crate::peers::COLUMNS;
+use crate::tunnels::TUNNELS;
+use crate::network::Network;
 use crate::workloads::WORKLOADS;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -31,6 +33,9 @@ pub fn tables(figures: &Figures) -> String {
             continue;
         }
         let _ = writeln!(out, "### {}\n", capital(workload.title));
+        if workload.network != Network::Loopback {
+            let _ = writeln!(out, "Network: {}.\n", workload.network);
+        }
         let _ = writeln!(
             out,
             "| tunnel | {first} (min to max) | of direct |{}",
@@ -52,7 +57,7 @@ pub fn tables(figures: &Figures) -> String {
                     number(s.max)
                 );
             }
-            let ratio = figures.ratio(workload.name, name, DIRECT, first);
+            let ratio = figures.of_direct([workload.name, name, first]);
             let _ = write!(
                 row,
                 " {} |",
@@ -103,17 +108,43 @@ pub fn goals(figures: &Figures) -> String {
     out
 }
 
-/// The page of the documentation from a run's JSON, with notes written by hand.
+/// Whether Adit is ahead of every peer.
+pub fn peers(figures: &Figures) -> String {
+    let mut out = "| column | | adit | best peer | |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    for column in COLUMNS {
+        let row = column.standing(figures).map_or_else(
+            || "– | – | not measured |".to_owned(),
+            |standing| {
+                let (name, has) = standing.best;
+                let word = if standing.ahead { "ahead" } else { "**behind**" };
+                format!("{} | {} ({name}) | {word} |", number(standing.adit), number(has))
+            },
+        );
+        let _ = writeln!(out, "| {} | {} | {row}", column.title, column.unit());
+    }
+    out
+}
+
+/// The page of the documentation from the JSON of runs, with notes written by hand.
 /// `None` when the JSON is not a run's.
-pub fn page(run: &Value, notes: &str) -> Option<String> {
-    let figures = Figures::from_json(run.get("figures")?)?;
+pub fn page(runs: &[Value], notes: &str) -> Option<String> {
+    let mut figures = Figures::default();
+    for run in runs {
+        figures.merge(Figures::from_json(run.get("figures")?)?);
+    }
     let mut out = "# Performance\n\nThis page is written by `compare page` from a run of `compare run` (see [the end](#reproduce)); \
                    the notes in it come from `benches/notes.md`.\n\n"
         .to_owned();
     let _ = writeln!(out, "{}\n", notes.trim());
     let _ = writeln!(
         out,
-        "## Goals\n\nMedians of the run.\n\n{}",
+        "## Ahead of every peer?\n\nPeers that encrypt nothing are left out of bulk, processor time and 100 ms. Peers marked *earlier* can't be installed by a script; \
+         they count by their ratio to direct in an earlier run (`benches/src/peers.rs`).\n\n{}",
+        peers(&figures)
+    );
+    let _ = writeln!(
+        out,
+        "## Goals\n\nMedians; ratios are made within each round.\n\n{}",
         goals(&figures)
     );
     let _ = writeln!(out, "## Figures\n\n{}", tables(&figures));
@@ -125,10 +156,14 @@ pub fn page(run: &Value, notes: &str) -> Option<String> {
         out.push('\n');
     }
     out += "## Reproduce\n\n";
-    let _ = writeln!(out, "```sh\n{}\n```\n", run.get("command")?.as_str()?);
-    out += "| | |\n| --- | --- |\n";
+    out += "```sh\ncargo build --release -p adit-server -p adit-client -p adit-benches\nbenches/peers target/peers\n";
+    for run in runs {
+        let _ = writeln!(out, "{}", run.get("command")?.as_str()?);
+    }
+    out += "```\n\n| | |\n| --- | --- |\n";
+    let latest = runs.last()?;
     for part in ["machine", "versions"] {
-        for (name, value) in run.get(part)?.as_object()? {
+        for (name, value) in latest.get(part)?.as_object()? {
             let value = value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
@@ -163,11 +198,11 @@ mod tests {
     #[test]
     fn a_page_has_the_notes_the_ratio_and_the_goal() {
         let mut figures = Figures::default();
-        figures.add("connect", "adit", "conn/s", 4_000.0);
-        figures.add("connect", "direct", "conn/s", 10_000.0);
+        figures.add(0, ["connect", "adit", "conn/s"], 4_000.0);
+        figures.add(0, ["connect", "direct", "conn/s"], 10_000.0);
         let run = json!({"figures": figures.to_json(), "command": "compare run",
             "machine": {"cores": 2}, "versions": {"adit": "adit-server 0.1.0"}});
-        let page = page(&run, "Read with care.").expect("it is a run");
+        let page = page(&[run], "Read with care.").expect("it is a run");
         assert!(page.contains("Read with care."), "{page}");
         assert!(
             page.contains("| adit | 4000 (4000 to 4000) | 0.40 |"),
@@ -178,6 +213,7 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("| cores | 2 |"), "{page}");
-        assert_eq!(super::page(&json!({}), ""), None);
+        assert!(page.contains("| 0.400 | 0.150 (stunnel") || page.contains("earlier) | ahead |"), "{page}");
+        assert_eq!(super::page(&[json!({})], ""), None);
     }
 }

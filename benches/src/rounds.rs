@@ -1,17 +1,18 @@
-//! Runs workloads over tunnels in turns: in each round every tunnel is started anew (for idle streams once more), and each
+//! Runs workloads over tunnels in turns: in each round every network and on it every tunnel is started anew (for idle streams once more), and each
 //! workload goes through all of them before the next one begins, so that a machine that grows slow
 //! grows slow for all. Their order changes from round to round.
 
 use crate::account;
 use crate::figures::Figures;
 use crate::load::{Span, Work};
+use crate::network::{Net, Network};
 use crate::tunnels::{DIRECT, Place, Programs, Side, Tunnel};
 use crate::workloads::Workload;
 use adit_e2e::ports;
 use serde_json::Value;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a tunnel may take to be up.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 /// Time between two looks whether it is.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a run may take beyond its span.
@@ -59,88 +60,141 @@ impl Drop for Owned {
     }
 }
 
+/// A network with the upstream on it.
+struct Stage {
+    net: Net,
+    /// Ports of 127.0.0.1 on the client's side: bulk, HTTP.
+    upstreams: [u16; 2],
+    _upstream: Owned,
+}
+
 /// A tunnel that is up.
 #[derive(Debug)]
 struct Up {
     tunnel: &'static Tunnel,
     parts: Vec<(Side, Owned)>,
     /// Where visitors come: bulk, HTTP.
-    visitors: [u16; 2],
+    visitors: [SocketAddr; 2],
+    _relay: Option<Owned>,
     _folder: TempDir,
 }
 
 /// Runs the plan. What can't be started or fails is in the figures' failures, and `told` of it.
-///
-/// # Errors
-///
-/// When the upstream can't be started.
-pub fn run(plan: &Plan, told: &mut dyn FnMut(&str)) -> io::Result<Figures> {
-    let upstreams = [ports::free(), ports::free()];
-    let mut command = Command::new(&plan.compare);
-    command
-        .arg("upstream")
-        .args(upstreams.map(|port| port.to_string()));
-    let _upstream = Owned(command.spawn()?);
-    for port in upstreams {
-        wait_for("the upstream", || connects(port))?;
+pub fn run(plan: &Plan, told: &mut dyn FnMut(&str)) -> Figures {
+    let mut run = Run {
+        plan,
+        told,
+        figures: Figures::default(),
+        round: 0,
+    };
+    let mut networks: Vec<Network> = Vec::new();
+    for workload in &plan.workloads {
+        if !networks.contains(&workload.network) {
+            networks.push(workload.network);
+        }
     }
-    let mut figures = Figures::default();
     for round in 0..plan.rounds {
-        let mut up = Vec::new();
+        run.round = round;
+        for network in &networks {
+            match Stage::start(*network, plan) {
+                Ok(stage) => run.on(*network, &stage),
+                Err(error) => run.fail(format!("{network}: {error}")),
+            }
+        }
+    }
+    run.figures
+}
+
+/// A run, and what has come of it.
+struct Run<'a> {
+    plan: &'a Plan,
+    told: &'a mut dyn FnMut(&str),
+    figures: Figures,
+    round: usize,
+}
+
+impl Run<'_> {
+    /// All workloads of one network, for one round.
+    fn on(&mut self, network: Network, stage: &Stage) {
+        let plan = self.plan;
+        let workloads: Vec<_> = plan
+            .workloads
+            .iter()
+            .filter(|workload| workload.network == network)
+            .collect();
+        let mut up: Vec<Option<Up>> = Vec::new();
         for tunnel in &plan.tunnels {
-            match Up::start(tunnel, plan, upstreams) {
-                Ok(tunnel) => up.push(tunnel),
-                Err(error) => fail(&mut figures, told, format!("{}: {error}", tunnel.name)),
+            let always = tunnel.sessions == 1;
+            if always && workloads.iter().any(|work| tunnel.is_for(work.name)) {
+                up.push(self.start(tunnel, stage));
             }
         }
         if !up.is_empty() {
-            let turn = round % up.len();
+            let turn = self.round % up.len();
             up.rotate_left(turn);
         }
-        for workload in &plan.workloads {
-            for tunnel in &up {
-                let name = tunnel.tunnel.name;
-                // Memory that earlier work left behind would hide what idle streams take.
-                let measured = if matches!(workload.work, Work::Idle { .. }) {
-                    Up::start(tunnel.tunnel, plan, upstreams)
-                        .and_then(|fresh| fresh.measure(workload, plan))
-                } else {
-                    tunnel.measure(workload, plan)
+        for workload in workloads {
+            for slot in &mut up {
+                let Some(tunnel) = slot.as_ref().map(|up| up.tunnel) else {
+                    continue;
                 };
-                match measured {
-                    Ok(outcome) => {
-                        for (figure, value) in &outcome {
-                            figures.add(workload.name, name, figure, *value);
-                        }
-                        let first = workload.figures.first().copied().unwrap_or_default();
-                        let value = outcome.iter().find(|(figure, _)| figure == first);
-                        let value = value.map_or(f64::NAN, |(_, value)| *value);
-                        told(&format!(
-                            "round {}: {}, {name}: {value:.3} {first}",
-                            round + 1,
-                            workload.name
-                        ));
-                    }
-                    Err(error) => {
-                        let what = format!("{} over {name}: {error}", workload.name);
-                        fail(&mut figures, told, what);
-                    }
+                if !tunnel.is_for(workload.name) {
+                    continue;
+                }
+                // Memory that earlier work left behind would hide what idle streams take.
+                if matches!(workload.work, Work::Idle { .. }) {
+                    *slot = None;
+                    *slot = self.start(tunnel, stage);
+                }
+                if let Some(up) = slot {
+                    self.measure(stage, up, workload);
+                }
+            }
+            // What is as much as all others together is there only while it is measured.
+            for tunnel in &plan.tunnels {
+                if tunnel.sessions > 1
+                    && tunnel.is_for(workload.name)
+                    && let Some(up) = self.start(tunnel, stage)
+                {
+                    self.measure(stage, &up, workload);
                 }
             }
         }
     }
-    Ok(figures)
-}
 
-fn fail(figures: &mut Figures, told: &mut dyn FnMut(&str), what: String) {
-    told(&format!("FAILED {what}"));
-    if !figures.failures.contains(&what) {
-        figures.failures.push(what);
+    fn start(&mut self, tunnel: &'static Tunnel, stage: &Stage) -> Option<Up> {
+        Up::start(tunnel, self.plan, stage)
+            .map_err(|error| self.fail(format!("{}: {error}", tunnel.name)))
+            .ok()
     }
-}
 
-fn connects(port: u16) -> bool {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+    fn measure(&mut self, stage: &Stage, up: &Up, workload: &Workload) {
+        let name = up.tunnel.name;
+        match up.measure(stage, workload, self.plan) {
+            Ok(outcome) => {
+                for (figure, value) in &outcome {
+                    self.figures
+                        .add(self.round, [workload.name, name, figure], *value);
+                }
+                let first = workload.figures.first().copied().unwrap_or_default();
+                let value = outcome.iter().find(|(figure, _)| figure == first);
+                let value = value.map_or(f64::NAN, |(_, value)| *value);
+                (self.told)(&format!(
+                    "round {}: {}, {name}: {value:.3} {first}",
+                    self.round + 1,
+                    workload.name
+                ));
+            }
+            Err(error) => self.fail(format!("{} over {name}: {error}", workload.name)),
+        }
+    }
+
+    fn fail(&mut self, what: String) {
+        (self.told)(&format!("FAILED {what}"));
+        if !self.figures.failures.contains(&what) {
+            self.figures.failures.push(what);
+        }
+    }
 }
 
 fn wait_for(what: &str, mut there: impl FnMut() -> bool) -> io::Result<()> {
@@ -154,56 +208,106 @@ fn wait_for(what: &str, mut there: impl FnMut() -> bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks for a byte by HTTP: whether the whole way to the upstream is open.
-fn served(port: u16) -> bool {
-    let ask = || -> io::Result<bool> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+impl Stage {
+    fn start(network: Network, plan: &Plan) -> io::Result<Self> {
+        let net = Net::start(network, &plan.compare)?;
+        let upstreams = [ports::free(), ports::free()];
+        let mut command = Command::new(&plan.compare);
+        // On a link, direct's visitors come from the other end.
+        let everywhere = net.listen(Side::Client, 0).ip() != Ipv4Addr::LOCALHOST;
+        let ip = if everywhere { "0.0.0.0" } else { "127.0.0.1" };
+        command
+            .arg("upstream")
+            .args(upstreams.map(|port| format!("{ip}:{port}")));
+        let upstream = Owned(net.place(Side::Client, command).spawn()?);
+        for port in upstreams {
+            let at = net.listen(Side::Client, port);
+            wait_for("the upstream", || net.connect(Side::Client, at).is_ok())?;
+        }
+        Ok(Self {
+            net,
+            upstreams,
+            _upstream: upstream,
+        })
+    }
+
+    /// Asks for a page of one byte by HTTP: whether the whole way to the upstream is open.
+    fn served(&self, at: SocketAddr) -> bool {
+        let said = self.ask(at, "/1");
+        said.is_ok_and(|said| said.starts_with("HTTP/1.1 200"))
+    }
+
+    /// How many sessions a server tells its operator of.
+    fn sessions(&self, admin: u16) -> usize {
+        let at = (Ipv4Addr::LOCALHOST, admin).into();
+        let said = self.ask(at, "/metrics").unwrap_or_default();
+        let mut lines = said.lines();
+        let count = lines.find_map(|line| line.strip_prefix("adit_sessions "));
+        count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+
+    fn ask(&self, at: SocketAddr, path: &str) -> io::Result<String> {
+        let mut stream = self.net.connect(Side::Server, at)?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"GET /1 HTTP/1.1\r\nHost: adit\r\n\r\n")?;
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line)?;
-        Ok(line.starts_with("HTTP/1.1 200"))
-    };
-    ask().unwrap_or(false)
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: adit\r\nConnection: close\r\n\r\n")?;
+        let mut said = Vec::new();
+        // Whoever keeps the connection has said all when the time is up.
+        let _ = stream.read_to_end(&mut said);
+        Ok(String::from_utf8_lossy(&said).into_owned())
+    }
 }
 
 impl Up {
-    fn start(tunnel: &'static Tunnel, plan: &Plan, upstreams: [u16; 2]) -> io::Result<Self> {
+    fn start(tunnel: &'static Tunnel, plan: &Plan, stage: &Stage) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let direct = tunnel.name == DIRECT;
-        let visitors = if direct {
-            upstreams
-        } else {
-            [ports::free(), ports::free()]
-        };
+        let (net, upstreams) = (&stage.net, stage.upstreams);
+        let visitors = [ports::free(), ports::free()];
+        let control = tunnel.control.unwrap_or_else(ports::free);
         let place = Place {
             folder: folder.path(),
             programs: &plan.programs,
             visitors,
             upstreams,
-            between: [ports::free(), ports::free()],
+            between: [control, ports::free()],
+            admin: ports::free(),
+            net,
+        };
+        let direct = tunnel.name == DIRECT;
+        let relayed = if direct { upstreams } else { place.between };
+        let relay = net.relay(&relayed).map(|mut relay| relay.spawn());
+        let relay = relay.transpose()?.map(Owned);
+        let visitors = if direct {
+            upstreams.map(|port| net.dial(Side::Client, port))
+        } else {
+            visitors.map(|port| (Ipv4Addr::LOCALHOST, port).into())
         };
         let mut parts = Vec::new();
-        for (at, mut part) in (tunnel.parts)(&place)?.into_iter().enumerate() {
+        for (at, part) in (tunnel.parts)(&place)?.into_iter().enumerate() {
             let path = folder.path().join(format!("{at}.log"));
             let log = File::create(&path)?;
-            part.command
+            let mut command = net.place(part.side, part.command);
+            command
                 .current_dir(folder.path())
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log);
-            parts.push((part.side, Owned(part.command.spawn()?)));
-            if let Some(port) = part.listens {
-                let up = wait_for("a part", || connects(port));
+            parts.push((part.side, Owned(command.spawn()?)));
+            if let Some(at) = part.listens {
+                let up = wait_for("a part", || net.connect(part.side, at).is_ok());
                 up.map_err(|error| with_log(&error, &path))?;
             }
         }
-        wait_for("the tunnel", || served(visitors[1]))
-            .map_err(|error| with_log(&error, &folder.path().join("1.log")))?;
+        let log = |error| with_log(&error, &folder.path().join("1.log"));
+        wait_for("the tunnel", || stage.served(visitors[1])).map_err(log)?;
+        if tunnel.sessions > 1 {
+            let all = || stage.sessions(place.admin) >= tunnel.sessions;
+            wait_for("all sessions", all).map_err(log)?;
+        }
         Ok(Self {
             tunnel,
             parts,
             visitors,
+            _relay: relay,
             _folder: folder,
         })
     }
@@ -218,12 +322,12 @@ impl Up {
         [Side::Server, Side::Client].map(|side| self.sum(side, of))
     }
 
-    fn measure(&self, workload: &Workload, plan: &Plan) -> io::Result<Vec<(String, f64)>> {
+    fn measure(&self, stage: &Stage, workload: &Workload, plan: &Plan) -> io::Result<Vec<(String, f64)>> {
         for (_, owned) in &self.parts {
             account::forget_peak(owned.0.id())?;
         }
         let empty = self.both(account::resident);
-        let mut visitors = Visitors::start(workload, self.visitors, plan)?;
+        let mut visitors = Visitors::start(stage, workload, self.visitors, plan)?;
         visitors.wait("begin")?;
         let (before, full) = (self.both(account::cpu), self.both(account::resident));
         let mut input = visitors.process.0.stdin.take();
@@ -250,6 +354,11 @@ impl Up {
                 outcome.push((format!("{side} CPU s/GB"), used[at] / gb));
             }
             outcome.push((format!("{side} peak MiB"), peaks[at] / 1024.0));
+        }
+        if let (Network::Delay(rtt), Some(rate)) = (workload.network, got("Gbit/s")) {
+            let bdp = rate * 1e9 / 8.0 * f64::from(rtt) / 1e3 / f64::from(1 << 20);
+            let peak = peaks[0].max(peaks[1]) / 1024.0;
+            outcome.push(("peak MiB beyond 2.5 BDP".to_owned(), peak - 2.5 * bdp));
         }
         let all = used[0] + used[1];
         if let Some(gb) = got("GB") {
@@ -289,16 +398,21 @@ struct Visitors {
 }
 
 impl Visitors {
-    fn start(workload: &Workload, ports: [u16; 2], plan: &Plan) -> io::Result<Self> {
-        let addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string());
+    fn start(
+        stage: &Stage,
+        workload: &Workload,
+        to: [SocketAddr; 2],
+        plan: &Plan,
+    ) -> io::Result<Self> {
+        let warm_up = plan.span.warm_up + workload.settles;
         let mut command = Command::new(&plan.compare);
         command
             .args(["load", workload.name])
-            .args(addresses)
-            .args(["--warm-up", &plan.span.warm_up.to_string()])
-            .args(["--seconds", &plan.span.seconds.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .args(to.map(|to| to.to_string()))
+            .args(["--warm-up", &warm_up.to_string()])
+            .args(["--seconds", &plan.span.seconds.to_string()]);
+        let mut command = stage.net.place(Side::Server, command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let output = child.stdout.take();
         let process = Owned(child);
@@ -311,7 +425,7 @@ impl Visitors {
                 }
             }
         });
-        let span = plan.span.warm_up + plan.span.seconds;
+        let span = warm_up + plan.span.seconds;
         Ok(Self {
             process,
             lines,

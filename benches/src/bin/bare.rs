@@ -6,6 +6,7 @@
 //! ```
 
 use adit_benches::bare::Half;
+use adit_benches::routes::route;
 use clap::{Parser, ValueEnum};
 use std::io;
 use std::net::SocketAddr;
@@ -31,12 +32,6 @@ struct Arguments {
 enum Side {
     Near,
     Far,
-}
-
-fn route(text: &str) -> Result<(SocketAddr, SocketAddr), String> {
-    let (listen, to) = text.split_once('=').ok_or("expected LISTEN=TO")?;
-    let address = |text: &str| text.parse().map_err(|error| format!("{text}: {error}"));
-    Ok((address(listen)?, address(to)?))
 }
 
 #[tokio::main(flavor = "current_thread")]

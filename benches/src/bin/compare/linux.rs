@@ -3,15 +3,17 @@
 use adit_benches::figures::Figures;
 use adit_benches::load::{self, Span};
 use adit_benches::rounds::{self, Plan};
+use adit_benches::routes::route;
 use adit_benches::tunnels::{self, Programs, TUNNELS, Tunnel};
 use adit_benches::workloads::{self, WORKLOADS, Workload};
-use adit_benches::{machine, page, upstream};
+use adit_benches::{delay, machine, page, upstream};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Map, Value, json};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{env, fs};
 
 /// Measures tunnels in turns
@@ -26,10 +28,11 @@ struct Arguments {
 enum What {
     /// Starts tunnels, measures them in turns and prints the tables
     Run(Run),
-    /// Writes the page of the documentation from a run
+    /// Writes the page of the documentation from runs
     Page {
-        /// What `run --json` wrote
-        run: PathBuf,
+        /// What `run --json` wrote; of what several have measured, the last one counts
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
         /// Notes that go into the page
         #[arg(long, default_value = "benches/notes.md")]
         notes: PathBuf,
@@ -43,9 +46,18 @@ enum What {
         #[arg(long)]
         peers: Option<PathBuf>,
     },
-    /// The upstream, on two ports of 127.0.0.1
+    /// The upstream, on two addresses
     #[command(hide = true)]
-    Upstream { bulk: u16, http: u16 },
+    Upstream { bulk: SocketAddr, http: SocketAddr },
+    /// A long way, for each route
+    #[command(hide = true)]
+    Delay {
+        /// Milliseconds
+        #[arg(long)]
+        rtt: u32,
+        #[arg(required = true, value_name = "LISTEN=TO", value_parser = route)]
+        routes: Vec<(SocketAddr, SocketAddr)>,
+    },
     /// The visitors of one workload
     #[command(hide = true)]
     Load {
@@ -119,10 +131,11 @@ fn workload(name: &str) -> Result<&'static Workload, String> {
 pub(crate) fn main() -> io::Result<()> {
     match Arguments::parse().what {
         What::Run(arguments) => run(arguments),
-        What::Page { run, notes, out } => {
-            let run: Value = serde_json::from_str(&fs::read_to_string(run)?)?;
+        What::Page { runs, notes, out } => {
+            let read = |run| Ok(serde_json::from_str(&fs::read_to_string(run)?)?);
+            let runs: Vec<Value> = runs.iter().map(read).collect::<io::Result<_>>()?;
             let notes = fs::read_to_string(notes)?;
-            let page = page::page(&run, &notes);
+            let page = page::page(&runs, &notes);
             let page = page.ok_or_else(|| io::Error::other("that is not a run"))?;
             fs::write(out, page)
         }
@@ -137,9 +150,9 @@ pub(crate) fn main() -> io::Result<()> {
             Ok(())
         }
         What::Upstream { bulk, http } => {
-            let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-            upstream::serve(listen(bulk)?, listen(http)?)
+            upstream::serve(TcpListener::bind(bulk)?, TcpListener::bind(http)?)
         }
+        What::Delay { rtt, routes } => delay::serve(&routes, Duration::from_millis(rtt.into())),
         What::Load {
             workload,
             bulk,
@@ -182,7 +195,7 @@ fn run(arguments: Run) -> io::Result<()> {
         wait_for_memory: arguments.wait_for_memory,
     };
     let machine = machine::describe();
-    let figures = rounds::run(&plan, &mut |line| eprintln!("{line}"))?;
+    let figures = rounds::run(&plan, &mut |line| eprintln!("{line}"));
     print(&figures);
     if let Some(path) = arguments.json {
         let command: Vec<String> = env::args().skip(1).collect();
@@ -198,7 +211,12 @@ fn run(arguments: Run) -> io::Result<()> {
 }
 
 fn print(figures: &Figures) {
-    println!("\n{}{}", page::tables(figures), page::goals(figures));
+    let (tables, goals, peers) = (
+        page::tables(figures),
+        page::goals(figures),
+        page::peers(figures),
+    );
+    println!("\n{tables}{goals}\n{peers}");
     for failure in &figures.failures {
         println!("FAILED {failure}");
     }
