@@ -78,6 +78,8 @@ struct Round {
 #[derive(Debug)]
 struct Startup {
     best: u64,
+    /// The shortest round trip so far.
+    trip: Duration,
     stalled: u32,
 }
 
@@ -102,6 +104,7 @@ impl Inflight {
             turn: 0,
             startup: Some(Startup {
                 best: 0,
+                trip: LONGEST,
                 stalled: 0,
             }),
         }
@@ -196,7 +199,7 @@ impl Inflight {
         let least = least.min(trip);
         self.turn = (self.turn + 1) % GAINS.len();
         if let Some(startup) = &mut self.startup
-            && (startup.is_over(rate, idle) || queues)
+            && (startup.is_over(rate, trip, &self.round) || queues)
         {
             self.startup = None;
             // What was sent in excess drains first.
@@ -224,11 +227,14 @@ impl Inflight {
 
 impl Startup {
     /// Whether the rate, now `rate`, has stopped to double.
-    fn is_over(&mut self, rate: u64, idle: bool) -> bool {
+    fn is_over(&mut self, rate: u64, trip: Duration, round: &Round) -> bool {
+        self.trip = self.trip.min(trip);
+        // Credit that ran out says nothing of the path, unless what it allowed was too much already.
+        let held_up = round.pressed && trip <= self.trip + self.trip / 4 + SHORTEST;
         if rate >= self.best.saturating_add(self.best / 4) {
             self.best = rate;
             self.stalled = 0;
-        } else if !idle {
+        } else if !round.idle && !held_up {
             self.stalled += 1;
         }
         self.stalled >= PLATEAU

@@ -29,7 +29,7 @@ use crate::error::SessionError;
 use crate::frame::{Limits, Open};
 use crate::ids::{Side, StreamId};
 use crate::schedule::Schedule;
-use crate::stream::{List, Pinned, Queue, Store, Stream};
+use crate::stream::{CREDIT_STEP_MAX, List, Pinned, Queue, Store, Stream};
 use crate::time::Instant;
 
 /// Something the application should see to. Events of a stream are coalesced: however much happened, one of each kind waits.
@@ -97,12 +97,12 @@ struct Flow {
 }
 
 impl Flow {
-    /// Worth a frame: a quarter of the window, or half of what little credit is left. Streams that stall hold a part of the window for as long as they like,
+    /// Worth a frame: a quarter of the window, or much, or half of what little credit is left. Streams that stall hold a part of the window for as long as they like,
     /// and the others must go on with what remains, however little that is.
     fn grant_due(&self) -> bool {
         let gain = self.consumed + self.window - self.granted;
         let left = self.granted - self.received;
-        gain > 0 && gain >= (self.window / 4).min(left / 2)
+        gain > 0 && gain >= (self.window / 4).min(CREDIT_STEP_MAX).min(left / 2)
     }
 }
 

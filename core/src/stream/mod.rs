@@ -7,7 +7,7 @@ mod send;
 use alloc::collections::vec_deque;
 
 pub(crate) use list::{Linked, Links, List, Queue};
-pub(crate) use recv::{Growth, PINNED_MAX, Pinned, Recv};
+pub(crate) use recv::{CREDIT_STEP_MAX, Growth, PINNED_MAX, Pinned, Recv};
 pub(crate) use send::Send;
 
 use foldhash::fast::FixedState;

@@ -18,6 +18,9 @@ const MERGED_MAX: usize = 16 * 1024;
 /// A window does not grow in answer to round trips shorter than this: below it, scheduling is what takes the time.
 const GROWTH_INTERVAL_MIN: Duration = Duration::from_millis(4);
 
+/// Credit is stated at the latest after so many bytes were taken: what is granted at once may be sent at once, and waits in a queue in front of the path.
+pub(crate) const CREDIT_STEP_MAX: u64 = 1024 * 1024;
+
 /// What a receiver holds: slices of what the carrier delivered, and small chunks merged.
 #[derive(Debug)]
 pub(crate) enum Held {
@@ -260,10 +263,10 @@ impl Recv {
         self.window += bytes;
     }
 
-    /// The credit to state now, if it is worth a frame: a quarter of the window was taken, or the window grew.
+    /// The credit to state now, if it is worth a frame: a quarter of the window (or much) was taken, or the window grew.
     pub(crate) fn credit_due(&self) -> Option<u64> {
         let credit = self.consumed + self.window;
-        let worth = credit.saturating_sub(self.granted) >= (self.window / 4).max(1);
+        let worth = credit.saturating_sub(self.granted) >= (self.window / 4).clamp(1, CREDIT_STEP_MAX);
         (worth && !self.finished).then_some(credit)
     }
 
