@@ -266,7 +266,8 @@ impl Recv {
     /// The credit to state now, if it is worth a frame: a quarter of the window (or much) was taken, or the window grew.
     pub(crate) fn credit_due(&self) -> Option<u64> {
         let credit = self.consumed + self.window;
-        let worth = credit.saturating_sub(self.granted) >= (self.window / 4).clamp(1, CREDIT_STEP_MAX);
+        let worth =
+            credit.saturating_sub(self.granted) >= (self.window / 4).clamp(1, CREDIT_STEP_MAX);
         (worth && !self.finished).then_some(credit)
     }
 
