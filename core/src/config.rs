@@ -75,6 +75,10 @@ pub struct Config {
     pub detached_bytes: usize,
 }
 
+/// Payload of one DATA frame that a session makes, in bytes, at most: with its head, an ACK and a credit it fills a TLS record. Who writes to streams in
+/// multiples of it makes no frames of rests.
+pub const DATA_FRAME_MAX: usize = 16_320;
+
 /// Bytes that a stream may always have waiting to be sent, whatever the others do.
 pub const SEND_FLOOR: usize = 4_096;
 

@@ -65,7 +65,9 @@ pub use backoff::Backoff;
 pub use budget::Budget;
 pub use code::Code;
 pub use codec::VARINT_MAX;
-pub use config::{Config, ConfigError, HOLD_FACTOR, SEND_FLOOR, SEND_HOLD_FACTOR, STREAM_COST};
+pub use config::{
+    Config, ConfigError, DATA_FRAME_MAX, HOLD_FACTOR, SEND_FLOOR, SEND_HOLD_FACTOR, STREAM_COST,
+};
 pub use decode::{Decoder, Piece};
 pub use endpoint::{AdmitError, AtLimit, Attachment, Endpoint, SessionRecord};
 pub use error::{HandshakeError, OpenError, ProtocolError, SessionError, StreamError};

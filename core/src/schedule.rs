@@ -4,10 +4,11 @@
 //! then waits for nobody's bulk. A stream that runs empty, or out of credit, moves to the old list with the deficit it has; it is
 //! new again only after a whole round in which it sent nothing.
 
+use crate::config::DATA_FRAME_MAX;
 use crate::stream::{List, Queue, Store};
 
 /// Bytes that a stream may send in its first turn, and in every turn on a path that is slow: one frame that fills a TLS record.
-pub(crate) const QUANTUM: i64 = 16_320;
+pub(crate) const QUANTUM: i64 = DATA_FRAME_MAX as i64;
 
 /// Bytes that a stream may send per turn at most.
 const QUANTUM_MAX: i64 = 4 * QUANTUM;

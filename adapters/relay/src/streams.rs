@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 
-use adit_core::{Code, Instant, Session, StreamId};
+use adit_core::{Code, DATA_FRAME_MAX, Instant, Session, StreamId};
 use bytes::{Bytes, BytesMut};
 use foldhash::fast::FixedState;
 
@@ -16,8 +16,9 @@ use crate::io::SocketId;
 use crate::server::Visitor;
 use crate::sockets::Sockets;
 
-/// The most that one read of a local socket asks for, in bytes: more would let one busy socket hold up the others.
-const READ_MAX: usize = 64 * 1024;
+/// The most that one read of a local socket asks for, in bytes: more would let one busy socket hold up the others. What is a little more than whole frames
+/// would end in a frame of next to nothing.
+const READ_MAX: usize = 4 * DATA_FRAME_MAX;
 
 /// The streams of one session.
 pub(crate) struct Streams {

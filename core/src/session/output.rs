@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Session;
 use super::inflight::OUT_OF_TURN;
 use super::replay::data;
+use crate::config::DATA_FRAME_MAX;
 use crate::frame::Frame;
 use crate::ids::StreamId;
 use crate::schedule::quantum;
@@ -16,9 +17,6 @@ const DATA_HEAD_MAX: usize = 1 + 8 + 4;
 
 /// The longest control frame that is made without looking at its length first: a type, a length, three numbers.
 const CONTROL_MAX: usize = 2 + 3 * 8;
-
-/// Payload of one DATA frame at most: with its head, an ACK and a credit it fills a TLS record.
-const DATA_PAYLOAD_MAX: u64 = 16_320;
 
 impl Session {
     /// One frame of at most `limit` bytes, or `None` when there is nothing to send (or only something longer: offer at least 512
@@ -96,8 +94,7 @@ impl Session {
         if !self.inflight.has_room(0) {
             return None;
         }
-        let payload_max = usize::try_from(DATA_PAYLOAD_MAX).unwrap_or(usize::MAX);
-        let (frame, units) = self.replay.next(limit, DATA_HEAD_MAX, payload_max)?;
+        let (frame, units) = self.replay.next(limit, DATA_HEAD_MAX, DATA_FRAME_MAX)?;
         self.inflight.sent(now, units);
         Some(frame)
     }
@@ -251,7 +248,7 @@ impl Session {
                 .min(turn)
                 .min(session_credit)
                 .min(replay_room)
-                .min(DATA_PAYLOAD_MAX);
+                .min(DATA_FRAME_MAX as u64);
             let Some(stream) = self.store.get_mut(key) else {
                 self.schedule.pass(&mut self.store, key);
                 continue;

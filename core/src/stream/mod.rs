@@ -17,6 +17,9 @@ use crate::code::Code;
 use crate::frame::Open;
 use crate::ids::{Side, StreamId};
 
+/// Places for chunks that a half keeps when it holds none, until it gives credit back: to make them anew for every chunk would cost more than they do.
+const PLACES_KEPT: usize = 64;
+
 /// One stream of a session.
 #[derive(Debug)]
 pub(crate) struct Stream {

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use bytes::{Buf, Bytes};
 
+use super::PLACES_KEPT;
 use crate::error::ProtocolError;
 use crate::time::Instant;
 
@@ -228,8 +229,8 @@ impl Recv {
                 pinned.give(slab);
             }
         }
-        if self.queue.is_empty() {
-            // An idle stream holds no buffer.
+        if self.queue.is_empty() && self.queue.capacity() > PLACES_KEPT {
+            // An idle stream holds no buffer, and few places for some.
             self.queue = VecDeque::new();
         }
         self.queued -= n;
@@ -290,6 +291,9 @@ impl Recv {
     pub(crate) fn give_back(&mut self, seen: u64, offset: u64, floor: u64) -> u64 {
         if seen != self.granted || offset < self.received || offset >= self.granted {
             return 0;
+        }
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
         }
         self.granted = offset;
         let window = offset

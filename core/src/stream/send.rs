@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::config::SEND_FLOOR;
+use super::PLACES_KEPT;
+use crate::config::{DATA_FRAME_MAX, SEND_FLOOR};
 use crate::time::Instant;
 
 /// A chunk that is shorter than this, and has others in front of it, is copied behind them: a visitor that sends byte by byte must
@@ -55,7 +56,12 @@ impl Send {
         }
         let share = (session_free / 2).max(SEND_FLOOR).min(stream_max);
         let credit = usize::try_from(self.credit - self.sent).unwrap_or(usize::MAX);
-        credit.min(share).saturating_sub(self.queued)
+        let space = credit.min(share).saturating_sub(self.queued);
+        // A rest that is no whole frame waits until there is more room, or nothing else to send: it would be a read and a frame for next to nothing.
+        if self.queued > 0 && space < DATA_FRAME_MAX {
+            return 0;
+        }
+        space
     }
 
     pub(crate) fn push(&mut self, data: Bytes) {
@@ -123,8 +129,7 @@ impl Send {
         };
         self.queued -= chunk.len();
         if self.queued == 0 {
-            // An idle stream holds no buffer.
-            self.drop_buffers();
+            self.rest();
         }
         self.sent += chunk.len() as u64;
         self.last_sent = now;
@@ -158,6 +163,7 @@ impl Send {
         if offset >= self.credit {
             return None;
         }
+        self.queue = VecDeque::new();
         let seen = self.credit;
         self.credit = offset;
         Some((seen, offset))
@@ -183,6 +189,14 @@ impl Send {
         }
         self.queue.shrink_to_fit();
         self.tail = BytesMut::from(&self.tail[..]);
+    }
+
+    /// An idle stream holds no buffer, and few places for some.
+    fn rest(&mut self) {
+        if self.queue.capacity() > PLACES_KEPT {
+            self.queue = VecDeque::new();
+        }
+        self.tail = BytesMut::new();
     }
 
     fn drop_buffers(&mut self) {

@@ -9,6 +9,7 @@
 mod burst;
 mod capture;
 mod client_certificate;
+mod costs;
 mod download;
 mod federation;
 mod half_close;

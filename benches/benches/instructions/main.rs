@@ -1,0 +1,198 @@
+//! Instructions that core and relay execute for a byte or a stream, beside any number of others: what does not swing with the machine. They are counted by
+//! callgrind (package valgrind), in a process for each row.
+//!
+//! ```sh
+//! cargo bench -p adit-benches --bench instructions
+//! ```
+//!
+//! Two things are checked, and end it with an error: that a count grows by no more than 15 % from the least number of streams or sessions to the greatest, and
+//! that it lies within 5 % of `benches/instructions.txt`, which was reviewed (`ADIT_WRITE_SNAPSHOT=1` writes it anew).
+
+mod callgrind;
+mod core;
+mod relay;
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::process::ExitCode;
+
+/// Something that is ready to be counted.
+pub(crate) struct Ready {
+    /// Does it.
+    pub(crate) run: Box<dyn FnMut()>,
+    /// How many of the row's units that is.
+    pub(crate) units: usize,
+}
+
+/// A row: one workload at growing sizes.
+struct Row {
+    name: &'static str,
+    /// What is counted.
+    unit: &'static str,
+    sizes: &'static [usize],
+    prepare: fn(usize) -> Ready,
+    /// Why it may grow, where it may.
+    grows: Option<&'static str>,
+}
+
+const STREAMS: &[usize] = &[1, 100, 10_000];
+const SESSIONS: &[usize] = &[1, 100, 1_000];
+
+/// All of them.
+const ROWS: &[Row] = &[
+    row(
+        "core: bulk on one of n streams",
+        "byte",
+        STREAMS,
+        core::bulk_on_one,
+    ),
+    Row {
+        grows: Some(
+            "10,000 busy streams share the 16 MiB that a session may hold unsent: their frames are of 4 KiB",
+        ),
+        ..row(
+            "core: bulk on n streams at once",
+            "byte",
+            STREAMS,
+            core::bulk_on_all,
+        )
+    },
+    row(
+        "core: a visit beside n streams",
+        "visit",
+        STREAMS,
+        core::visit,
+    ),
+    row(
+        "core: bulk in each of n sessions",
+        "byte",
+        SESSIONS,
+        core::bulk_in_sessions,
+    ),
+    row(
+        "core: a visit in each of n sessions",
+        "visit",
+        SESSIONS,
+        core::visit_in_sessions,
+    ),
+    row(
+        "relay: bulk on one of n streams",
+        "byte",
+        STREAMS,
+        relay::bulk_on_one,
+    ),
+    row(
+        "relay: a visit beside n streams",
+        "visit",
+        STREAMS,
+        relay::visit,
+    ),
+];
+
+const fn row(
+    name: &'static str,
+    unit: &'static str,
+    sizes: &'static [usize],
+    prepare: fn(usize) -> Ready,
+) -> Row {
+    Row {
+        name,
+        unit,
+        sizes,
+        prepare,
+        grows: None,
+    }
+}
+
+/// Growth from the least to the greatest size, at most.
+const GROWTH_MAX: f64 = 1.15;
+/// Deviation from what was reviewed, at most.
+const BAND: f64 = 0.05;
+
+const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    if let (Some(name), Some(size)) = (args.next(), args.next()) {
+        return one(&name, &size);
+    }
+    match all() {
+        Ok(wrong) if wrong.is_empty() => ExitCode::SUCCESS,
+        Ok(wrong) => {
+            for line in wrong {
+                println!("FAIL {line}");
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("instructions: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One row at one size, under callgrind. Says how many units it was.
+fn one(name: &str, size: &str) -> ExitCode {
+    let row = ROWS.iter().find(|row| row.name == name);
+    let (Some(row), Ok(size)) = (row, size.parse()) else {
+        return ExitCode::FAILURE;
+    };
+    let mut ready = (row.prepare)(size);
+    counted(&mut *ready.run);
+    println!("{}", ready.units);
+    ExitCode::SUCCESS
+}
+
+/// What callgrind looks for: it counts while this runs.
+#[inline(never)]
+fn counted(run: &mut dyn FnMut()) {
+    run();
+    black_box(());
+}
+
+/// Counts everything, prints it, and says what is not as it should be.
+fn all() -> std::io::Result<Vec<String>> {
+    let mut table = String::new();
+    let mut wrong = Vec::new();
+    for row in ROWS {
+        let mut counts = Vec::new();
+        for size in row.sizes {
+            let each = callgrind::count(row.name, *size)?;
+            let line = format!("{} | {size} | {each:.3} | {}", row.name, row.unit);
+            println!("FIGURE instructions: {line}");
+            let _ = writeln!(table, "{line}");
+            counts.push(each);
+        }
+        if let (Some(first), Some(last)) = (counts.first(), counts.last()) {
+            let grown = last / first;
+            let flat = grown <= GROWTH_MAX;
+            if flat == row.grows.is_some() {
+                let known = row.grows.unwrap_or("it should be flat");
+                wrong.push(format!("{}: {grown:.2} times as much ({known})", row.name));
+            }
+        }
+    }
+    if std::env::var_os("ADIT_WRITE_SNAPSHOT").is_some() {
+        std::fs::write(SNAPSHOT, &table)?;
+    }
+    let reviewed = std::fs::read_to_string(SNAPSHOT).unwrap_or_default();
+    wrong.extend(beyond_band(&reviewed, &table));
+    Ok(wrong)
+}
+
+fn beyond_band(reviewed: &str, table: &str) -> Vec<String> {
+    let number = |line: &str| -> Option<f64> { line.split(" | ").nth(2)?.parse().ok() };
+    let key =
+        |line: &str| -> Vec<String> { line.split(" | ").take(2).map(str::to_owned).collect() };
+    let mut wrong = Vec::new();
+    for line in table.lines() {
+        let before = reviewed.lines().find(|known| key(known) == key(line));
+        let before = before.and_then(number);
+        match before.zip(number(line)) {
+            Some((before, now)) if (now / before - 1.0).abs() <= BAND => {}
+            Some((before, _)) => wrong.push(format!("{line}: it was {before:.3}")),
+            None => wrong.push(format!("{line}: it was never reviewed")),
+        }
+    }
+    wrong
+}
