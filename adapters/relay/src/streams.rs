@@ -3,6 +3,7 @@
 //! Nothing is buffered here. What came through the tunnel stays in the session, within its credit, until the local socket takes it; a local
 //! socket is read only as far as the session has room. Each end means the same on both sides: FIN is FIN, and a reset is a reset.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
@@ -41,6 +42,8 @@ struct Local {
     shut: bool,
     /// Nothing is read from the socket until the other end of the tunnel has given a sign of life.
     held: bool,
+    /// The adapter was told to read nothing, and waits to be told otherwise.
+    stalled: Cell<bool>,
     /// Whose the socket is, for as long as nothing was read from it or written to it: until then it may begin again elsewhere.
     visitor: Option<Visitor>,
 }
@@ -157,12 +160,16 @@ impl Streams {
 
     /// How much may be read from the stream's local socket now.
     pub(crate) fn read_limit(&self, id: StreamId, session: &Session) -> usize {
-        match self.by_id.get(&id) {
-            Some(local) if local.left_over.is_empty() && !local.eof && !local.held => {
-                session.write_space(id).min(READ_MAX)
-            }
-            _ => 0,
-        }
+        let Some(local) = self.by_id.get(&id) else {
+            return 0;
+        };
+        let limit = if local.left_over.is_empty() && !local.eof && !local.held {
+            session.write_space(id).min(READ_MAX)
+        } else {
+            0
+        };
+        local.stalled.set(limit == 0);
+        limit
     }
 
     /// Bytes were read from the local socket.
@@ -210,8 +217,9 @@ impl Streams {
         sockets: &mut Sockets<R>,
     ) {
         self.pass_on(id, session, sockets);
-        if self.read_limit(id, session) > 0
-            && let Some(socket) = self.by_id.get(&id).and_then(|local| local.socket)
+        let stalled = self.by_id.get(&id).filter(|local| local.stalled.get());
+        if let Some(socket) = stalled.and_then(|local| local.socket)
+            && self.read_limit(id, session) > 0
         {
             sockets.want_read(socket);
         }

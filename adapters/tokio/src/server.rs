@@ -227,12 +227,12 @@ async fn visitors(hub: Arc<Hub>, listener: ListenerId, socket: TcpListener, addr
     loop {
         match socket.accept().await {
             Ok((stream, from)) => {
-                let Ok(stream) = stream.into_std() else {
-                    continue;
-                };
                 // Wherever it is when its peer's task or the process ends: an end that nobody asked for is a reset.
                 options::reset_on_close(&stream);
                 let at = stream.local_addr().unwrap_or(addr);
+                let Ok(stream) = stream.into_std() else {
+                    continue;
+                };
                 let visitor = hub.server.visitor(listener, from, at);
                 hub.deliver(stream, visitor);
             }

@@ -12,7 +12,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 /// How many tasks run before a thread looks for sockets that became ready. A busy session is ready to run again at once, and one turn of it takes as long as many small tasks.
-const TURNS_BETWEEN_LOOKS: u32 = 1;
+///
+/// With 1, the runtime would look twice before it sleeps.
+const TURNS_BETWEEN_LOOKS: u32 = 2;
 
 /// Where the tasks of sessions run. A clone means the same threads, which end with the last of them.
 #[derive(Clone, Debug)]
