@@ -1,7 +1,7 @@
 //! The goals, as data: what Adit is held to, and whether a run reached it.
 
 use crate::figures::Figures;
-use crate::tunnels::{ADIT, ADIT_WIDE, BARE, DIRECT};
+use crate::tunnels::{ADIT, ADIT_SESSIONS, ADIT_STATIC, ADIT_WIDE, BARE, DIRECT};
 
 /// What a figure of Adit's is measured by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,6 +95,13 @@ const fn wide(workload: &'static str, figure: &'static str, by: By, bound: Bound
     }
 }
 
+const fn static_(workload: &'static str, figure: &'static str, by: By, bound: Bound) -> Goal {
+    Goal {
+        tunnel: ADIT_STATIC,
+        ..goal(workload, figure, by, bound)
+    }
+}
+
 const fn bare(workload: &'static str, figure: &'static str, by: By, bound: Bound) -> Goal {
     Goal {
         tunnel: BARE,
@@ -159,6 +166,15 @@ pub const GOALS: &[Goal] = &[
     goal("line-beside", "p99 ms", Itself, AtMost(35.0)),
     goal("line-beside", "Gbit/s", Itself, AtLeast(0.18)),
     goal("line-1-down", "Gbit/s", Part(DIRECT), AtLeast(0.95)),
+    static_("bulk-1-down", "Gbit/s", Part(ADIT), AtLeast(0.95)),
+    static_("bulk-1-up", "Gbit/s", Part(ADIT), AtLeast(0.95)),
+    static_("bulk-8-down", "Gbit/s", Part(ADIT), AtLeast(0.95)),
+    static_("bulk-8-up", "Gbit/s", Part(ADIT), AtLeast(0.95)),
+    static_("http-1k-64", "req/s", Part(ADIT), AtLeast(0.95)),
+    Goal {
+        tunnel: ADIT_SESSIONS,
+        ..goal("loss-8-down", "Gbit/s", Part(DIRECT), AtLeast(0.5))
+    },
 ];
 
 #[cfg(test)]

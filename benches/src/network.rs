@@ -112,15 +112,19 @@ impl Net {
         let mut command = Command::new(compare);
         command.args(["delay", "--rtt", &rtt.to_string()]);
         command.args(ports.iter().map(|port| format!("{FAR}:{port}=127.0.0.1:{port}")));
-        Some(command)
+        Some(self.place(Side::Server, &command))
     }
 
-    /// The same program with the same arguments, on that side of the network.
-    pub fn place(&self, side: Side, command: Command) -> Command {
-        let Kind::Link(link) = &self.0 else {
-            return command;
-        };
-        let mut placed = link.command(end(side), command.get_program());
+    /// The same program with the same arguments, on that side of the network. It ends when whoever starts it does, however that ends.
+    pub fn place(&self, side: Side, command: &Command) -> Command {
+        let mut placed = Command::new("setpriv");
+        placed.args(["--pdeathsig", "KILL", "--"]);
+        if let Kind::Link(link) = &self.0 {
+            let door = link.command(end(side), command.get_program());
+            placed.arg(door.get_program()).args(door.get_args());
+        } else {
+            placed.arg(command.get_program());
+        }
         placed.args(command.get_args());
         placed
     }

@@ -219,7 +219,7 @@ impl Stage {
         command
             .arg("upstream")
             .args(upstreams.map(|port| format!("{ip}:{port}")));
-        let upstream = Owned(net.place(Side::Client, command).spawn()?);
+        let upstream = Owned(net.place(Side::Client, &command).spawn()?);
         for port in upstreams {
             let at = net.listen(Side::Client, port);
             wait_for("the upstream", || net.connect(Side::Client, at).is_ok())?;
@@ -285,7 +285,7 @@ impl Up {
         for (at, part) in (tunnel.parts)(&place)?.into_iter().enumerate() {
             let path = folder.path().join(format!("{at}.log"));
             let log = File::create(&path)?;
-            let mut command = net.place(part.side, part.command);
+            let mut command = net.place(part.side, &part.command);
             command
                 .current_dir(folder.path())
                 .stdin(Stdio::null())
@@ -411,7 +411,7 @@ impl Visitors {
             .args(to.map(|to| to.to_string()))
             .args(["--warm-up", &warm_up.to_string()])
             .args(["--seconds", &plan.span.seconds.to_string()]);
-        let mut command = stage.net.place(Side::Server, command);
+        let mut command = stage.net.place(Side::Server, &command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let output = child.stdout.take();

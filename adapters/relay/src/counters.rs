@@ -167,8 +167,16 @@ impl Meter {
     /// A snapshot.
     #[must_use]
     pub fn counters(&self) -> Counters {
+        Self::sum(std::slice::from_ref(self))
+    }
+
+    /// A snapshot of several machines together.
+    #[must_use]
+    pub fn sum(meters: &[Self]) -> Counters {
         let mut counters = Counters::default();
-        self.0.add_to(&mut counters);
+        for meter in meters {
+            meter.0.add_to(&mut counters);
+        }
         counters
     }
 }

@@ -3,6 +3,9 @@
 use super::{Part, Place, Side};
 use std::io;
 
+/// The programs as musl's target makes them, which `benches/peers FOLDER static` builds.
+pub(super) const STATIC: [&str; 2] = ["adit-server-static", "adit-client-static"];
+
 const TOKEN: &str = "q0zTW3mJx8bVYc5rH1uKfLd7PnA2sGeE9iRoZw4tXyQ";
 
 /// For a path of 10 Gbit/s and 100 ms.
@@ -16,10 +19,26 @@ const WINDOWS: [&str; 6] = [
 ];
 
 /// A server and a client, at their defaults.
-pub(super) fn pair(place: &Place<'_>, tls: bool) -> io::Result<Vec<Part>> {
-    let args: &[&str] = if tls { &[] } else { &["--tls", "off"] };
-    let scheme = if tls { "wss" } else { "ws" };
-    Ok(vec![server(place, args)?, client(place, scheme, &[])?])
+pub(super) fn pair(place: &Place<'_>) -> io::Result<Vec<Part>> {
+    Ok(vec![server(place, &[])?, client(place, "wss", &[])?])
+}
+
+/// Without TLS.
+pub(super) fn plain(place: &Place<'_>) -> io::Result<Vec<Part>> {
+    let server = server(place, &["--tls", "off"])?;
+    Ok(vec![server, client(place, "ws", &[])?])
+}
+
+/// The static programs, at their defaults.
+pub(super) fn static_pair(place: &Place<'_>) -> io::Result<Vec<Part>> {
+    let [server, client] = STATIC.map(|name| place.part(Side::Server, name, None));
+    let mut parts = pair(place)?;
+    for (part, program) in parts.iter_mut().zip([server?, client?]) {
+        let mut command = program.command;
+        command.args(part.command.get_args());
+        part.command = command;
+    }
+    Ok(parts)
 }
 
 /// With windows for a long and fast path.
@@ -27,6 +46,15 @@ pub(super) fn wide(place: &Place<'_>) -> io::Result<Vec<Part>> {
     Ok(vec![
         server(place, &WINDOWS)?,
         client(place, "wss", &WINDOWS)?,
+    ])
+}
+
+/// A server, and a client with `count` sessions.
+pub(super) fn sessions(place: &Place<'_>, count: usize) -> io::Result<Vec<Part>> {
+    let admin = format!("127.0.0.1:{}", place.admin);
+    Ok(vec![
+        server(place, &["--admin-addr", &admin])?,
+        client(place, "wss", &["--sessions", &count.to_string()])?,
     ])
 }
 

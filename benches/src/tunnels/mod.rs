@@ -109,21 +109,33 @@ pub const ADIT: &str = "adit";
 /// Adit with windows for long, fast paths.
 pub const ADIT_WIDE: &str = "adit-wide";
 
+/// Adit's static programs.
+pub const ADIT_STATIC: &str = "adit-static";
+/// Adit with four sessions of one client.
+pub const ADIT_SESSIONS: &str = "adit-4-sessions";
+
 const SSH: &[&str] = &["ssh", "sshd", "ssh-keygen"];
 
 /// All of them.
 pub const TUNNELS: &[Tunnel] = &[
     plain(DIRECT, &[], "", |_| Ok(Vec::new())),
     encrypted(BARE, &["bare"], "--version", peers::bare),
-    adit(ADIT, |place| adit::pair(place, true)),
+    adit(ADIT, adit::pair),
     Tunnel {
         encrypted: false,
-        ..adit("adit-ws", |place| adit::pair(place, false))
+        ..adit("adit-ws", adit::plain)
+    },
+    Tunnel {
+        programs: &adit::STATIC,
+        only: &["bulk-1-down", "bulk-1-up", "bulk-8-down", "bulk-8-up", "http-1k-64"],
+        ..adit(ADIT_STATIC, adit::static_pair)
     },
     Tunnel {
         only: &["delay-1-down", "delay-1-up"],
         ..adit(ADIT_WIDE, adit::wide)
     },
+    adit_sessions("adit-2-sessions", 2, |place| adit::sessions(place, 2)),
+    adit_sessions(ADIT_SESSIONS, 4, |place| adit::sessions(place, 4)),
     adit_clients("adit-10-clients", 10, |place| adit::clients(place, 10)),
     adit_clients("adit-100-clients", 100, |place| adit::clients(place, 100)),
     adit_clients("adit-1000-clients", 1000, |place| adit::clients(place, 1000)),
@@ -177,6 +189,19 @@ const fn plain(
 
 const fn adit(name: &'static str, parts: fn(&Place<'_>) -> io::Result<Vec<Part>>) -> Tunnel {
     encrypted(name, &["adit-server", "adit-client"], "--version", parts)
+}
+
+/// A client with several sessions.
+const fn adit_sessions(
+    name: &'static str,
+    sessions: usize,
+    parts: fn(&Place<'_>) -> io::Result<Vec<Part>>,
+) -> Tunnel {
+    Tunnel {
+        only: &["loss-8-down", "loss-beside"],
+        sessions,
+        ..adit(name, parts)
+    }
 }
 
 /// Many clients whose sessions serve the same ports in turn.

@@ -5,10 +5,11 @@
 
 use adit_link::{ClientSetup, ClientTls, ClientUpgrade, Roots};
 use adit_program::{Admin, Failure, Role};
-use adit_relay::HostPort;
 use adit_relay::client::{Client, ClientConfig, Offer, Proxy};
+use adit_relay::{HostPort, Meter};
 use adit_settings::ClientSettings;
 use adit_tokio::{Clock, Env, Stopping};
+use tokio::task::JoinSet;
 
 /// Runs a client until SIGTERM or Ctrl-C.
 ///
@@ -44,12 +45,13 @@ pub async fn connect(settings: ClientSettings, stopping: Stopping) -> Result<(),
     }
     let clock = Clock::start();
     let read_token = adit_program::token_reader(settings.token.clone())?;
-    let client = Client::new(config(&settings)?, adit_program::seed()?, clock.now());
-    let (counts, sessions) = (client.meter(), client.meter());
+    let clients = clients(&settings, &clock)?;
+    let meters: Vec<Meter> = clients.iter().map(Client::meter).collect();
+    let sessions = meters.clone();
     let admin = Admin {
         role: Role::Client,
-        counters: Box::new(move || counts.counters()),
-        ready: Box::new(move || sessions.counters().sessions > 0),
+        counters: Box::new(move || Meter::sum(&meters)),
+        ready: Box::new(move || Meter::sum(&sessions).sessions > 0),
     };
     adit_program::serve_admin(settings.admin_addr, admin, clock)?;
     tracing::info!(
@@ -59,9 +61,32 @@ pub async fn connect(settings: ClientSettings, stopping: Stopping) -> Result<(),
         settings.url,
         settings.tunnel.as_str(),
     );
-    adit_tokio::run_client(client, read_token, Env::logging(clock), stopping).await;
+    let mut running = JoinSet::new();
+    for client in clients {
+        let env = Env::logging(clock);
+        let (read_token, stopping) = (read_token.clone(), stopping.clone());
+        running.spawn(adit_tokio::run_client(client, read_token, env, stopping));
+    }
+    running.join_all().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A client for each session. On the server each is one of its own, so that a new run of one takes the place of the old run of the same, whatever the others do.
+fn clients(settings: &ClientSettings, clock: &Clock) -> Result<Vec<Client>, Failure> {
+    let config = config(settings)?;
+    let ids = (1..=settings.sessions).map(|number| match number {
+        1 => Ok(config.client_id.clone()),
+        _ => adit_program::numbered(&config.client_id, number),
+    });
+    ids.map(|client_id| {
+        let config = ClientConfig {
+            client_id: client_id?,
+            ..config.clone()
+        };
+        Ok(Client::new(config, adit_program::seed()?, clock.now()))
+    })
+    .collect()
 }
 
 fn config(settings: &ClientSettings) -> Result<ClientConfig, Failure> {

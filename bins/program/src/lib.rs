@@ -16,7 +16,7 @@ pub use exit::{Failure, finish, main};
 pub use files::{Watched, create_private, read, write_private};
 pub use logging::start_logging;
 pub use metrics::{Role, metrics};
-pub use settled::{client_id, core_config, host, tunnel_name};
+pub use settled::{client_id, core_config, host, numbered, tunnel_name};
 pub use signals::{Hangup, stop_on_signals};
 pub use token::{new_token, read_token, token_reader};
 

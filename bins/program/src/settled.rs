@@ -53,6 +53,16 @@ pub fn client_id(id: &adit_settings::ClientId) -> Result<ClientId, Failure> {
     ClientId::new(id.as_str()).map_err(|error| Failure::Usage(format!("--client-id: {error}")))
 }
 
+/// The id of a client's session `number`, where it has several.
+///
+/// # Errors
+///
+/// It would be too long.
+pub fn numbered(id: &ClientId, number: u32) -> Result<ClientId, Failure> {
+    ClientId::new(&format!("{}:{number}", id.as_str()))
+        .map_err(|error| Failure::Usage(format!("--client-id with --sessions {number}: {error}")))
+}
+
 /// A host without the brackets that an IPv6 address has in a URL.
 #[must_use]
 pub fn host(host: &Host) -> String {

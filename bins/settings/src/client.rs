@@ -27,6 +27,8 @@ pub struct ClientSettings {
     pub token: TokenSource,
     /// Who this client is.
     pub client_id: ClientId,
+    /// Sessions to hold at a time: 1 to [`SESSIONS_MAX`], and 1 if a port is 0.
+    pub sessions: u32,
     /// What it offers: at least one, and no port twice but 0.
     pub services: Vec<Service>,
     /// How long connecting to an upstream may take; never zero.
@@ -52,6 +54,9 @@ pub struct ClientSettings {
     /// What to tell the operator once at start; holds no secrets.
     pub warnings: Vec<String>,
 }
+
+/// The most sessions that one client may hold: each has windows and buffers of its own.
+pub const SESSIONS_MAX: u32 = 16;
 
 /// A certificate and its key, for an ingress that asks clients for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +123,19 @@ impl ClientSettings {
             ));
         }
         let ports: Vec<u16> = services.ports.iter().map(|port| port.0).collect();
+        let services_offered = offered(&services.upstream, &ports)?;
+        let sessions = identity.sessions.get();
+        if sessions > SESSIONS_MAX {
+            return wrong(format!(
+                "--sessions {sessions} is more than {SESSIONS_MAX}: each has buffers of its own, and few are enough"
+            ));
+        }
+        if sessions > 1 && services_offered.iter().any(|service| service.port == 0) {
+            return wrong(format!(
+                "--sessions {sessions} needs a port for each service: with port 0 each session would be given \
+                 another one"
+            ));
+        }
         Ok(Self {
             url,
             headers: connection.header,
@@ -128,7 +146,8 @@ impl ClientSettings {
                 || ClientId::from_host_name(environment.host_name()),
                 |given| given.value,
             ),
-            services: offered(&services.upstream, &ports)?,
+            sessions,
+            services: services_offered,
             dial_timeout: services.dial_timeout,
             ca_file: trust.ca_file.map(|given| given.value),
             identity: client_identity(trust.client_cert, trust.client_key)?,

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-pub use client::{ClientIdentity, ClientSettings};
+pub use client::{ClientIdentity, ClientSettings, SESSIONS_MAX};
 pub use error::SettingsError;
 pub use flags::Environment;
 pub use server::{ServerSettings, TlsChoice, TunnelGrant};

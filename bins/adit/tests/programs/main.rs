@@ -20,6 +20,7 @@ mod refusals;
 mod restarts;
 mod rogues;
 mod secrets;
+mod sessions;
 mod starting;
 mod streams;
 mod trust;

@@ -234,6 +234,9 @@ flag_groups! {
     "Tunnel" Identity {
         /// Who this client is, the same from run to run. Without it: the host name
         client_id: Maybe<ClientId> "ID";
+        /// Sessions to hold at a time, over a connection each: visitors are spread over them. More
+        /// than one helps where packets get lost
+        sessions: One<NonZeroU32> "N" = "1";
     }
 
     "Services" Services {

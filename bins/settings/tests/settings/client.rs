@@ -31,6 +31,7 @@ fn a_url_a_token_and_an_upstream_are_all_that_a_client_needs() {
     assert_eq!(settings.url.to_string(), "wss://t.example.com/connect");
     assert_eq!(settings.tunnel.as_str(), "default");
     assert_eq!(settings.client_id.as_str(), "host-7");
+    assert_eq!(settings.sessions, 1);
     assert_eq!(settings.services.len(), 1);
     assert_eq!(settings.dial_timeout, Duration::from_secs(10));
     assert_eq!(settings.connect_timeout, Duration::from_secs(5));
@@ -55,7 +56,7 @@ fn a_url_a_token_and_an_upstream_are_all_that_a_client_needs() {
 fn every_key_of_the_file_reaches_the_client() {
     let file = file(
         "[client]\nurl = 'ws://t.example.com'\nheader = ['A: b, c', 'D: e']\nproxy = \
-         'http://me:pw@p:3128'\ntunnel = 'orion'\ntoken-file = 't'\nclient-id = 'me:1'\nupstream \
+         'http://me:pw@p:3128'\ntunnel = 'orion'\ntoken-file = 't'\nclient-id = 'me:1'\nsessions = 4\nupstream \
          = ['9090=prom:9091', 'db']\nports = [5432, '5433']\ndial-timeout = '1s'\nca-file = \
          'ca'\nclient-cert = 'c'\nclient-key = 'k'\ninsecure-plaintext = true\nconnect-timeout = \
          '2s'\nreconnect-min = '3ms'\nreconnect-max = '4s'\nadmin-addr = \
@@ -74,6 +75,7 @@ fn every_key_of_the_file_reaches_the_client() {
     assert_eq!(proxy.address.to_string(), "p:3128");
     assert_eq!(settings.tunnel.as_str(), "orion");
     assert_eq!(settings.client_id.as_str(), "me:1");
+    assert_eq!(settings.sessions, 4);
     let services: Vec<_> = settings.services.iter().map(ToString::to_string).collect();
     assert_eq!(services, ["9090=prom:9091", "5432=db:5432", "5433=db:5433"]);
     assert_eq!(settings.dial_timeout, Duration::from_secs(1));
@@ -228,6 +230,23 @@ fn a_certificate_and_its_key_come_together() {
     for flag in ["--client-cert", "--client-key"] {
         let why = refusal(&format!("{NEEDED} {flag} f"), &[]);
         assert!(why.starts_with(&format!("{flag} needs its")), "{why}");
+    }
+}
+
+#[test]
+fn sessions_have_a_bound_and_need_ports_that_they_can_share() {
+    let settings = client(NEEDED, &[("ADIT_SESSIONS", "16")]).unwrap();
+    assert_eq!(settings.sessions, 16);
+    for (flags, complaint) in [
+        ("--sessions 17", "--sessions 17 is more than 16"),
+        ("--sessions 0", "at least 1"),
+        (
+            "--sessions 2 --upstream 0=db:5432",
+            "--sessions 2 needs a port for each service",
+        ),
+    ] {
+        let why = refusal(&format!("{NEEDED} {flags}"), &[]);
+        assert!(why.contains(complaint), "{flags}: {why}");
     }
 }
 
