@@ -52,6 +52,12 @@ pub struct Plan {
 #[derive(Debug)]
 struct Owned(Child);
 
+impl Owned {
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().is_ok_and(|status| status.is_some())
+    }
+}
+
 impl Drop for Owned {
     fn drop(&mut self) {
         // One that has ended by itself can't be killed.
@@ -291,11 +297,17 @@ impl Up {
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log);
-            parts.push((part.side, Owned(command.spawn()?)));
+            let mut process = Owned(command.spawn()?);
             if let Some(at) = part.listens {
-                let up = wait_for("a part", || net.connect(part.side, at).is_ok());
-                up.map_err(|error| with_log(&error, &path))?;
+                let mut up = false;
+                wait_for("a part", || {
+                    up = net.connect(part.side, at).is_ok();
+                    up || process.has_ended()
+                })
+                .and_then(|()| up.then_some(()).ok_or_else(|| io::Error::other("a part ended")))
+                .map_err(|error| with_log(&error, &path))?;
             }
+            parts.push((part.side, process));
         }
         let log = |error| with_log(&error, &folder.path().join("1.log"));
         wait_for("the tunnel", || stage.served(visitors[1])).map_err(log)?;
