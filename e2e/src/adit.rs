@@ -51,10 +51,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one that has the scenes' token, and waits until it listens.
+    /// Starts one that has the scenes' token, and waits until it listens. It is `adit-server`, or what `ADIT_SERVER` names.
     pub fn start(scene: &Scene, name: &str, args: &[&str]) -> Self {
+        Self::of(&chosen("ADIT_SERVER", "adit-server"), scene, name, args)
+    }
+
+    /// The same by a program of another name.
+    pub fn of(by: &str, scene: &Scene, name: &str, args: &[&str]) -> Self {
         let control = ports::free();
-        let recipe = Recipe::new(program("adit-server"))
+        let recipe = Recipe::new(program(by))
             .args(["--control-addr".to_owned(), format!("127.0.0.1:{control}")])
             .args(["--token-file".to_owned(), scene.file("token", TOKEN)])
             .args([
@@ -98,11 +103,25 @@ impl Server {
     }
 }
 
-/// How to run an `adit-client` that serves each data-plane port from an
+/// How to run an `adit-client`, or what `ADIT_CLIENT` names, that serves each data-plane port from an
 /// upstream port of 127.0.0.1.
 pub fn client(scene: &Scene, url: &str, ports: &[(u16, u16)], args: &[&str]) -> Recipe {
-    let program = Recipe::new(program("adit-client"));
-    client_by(program, scene, url, ports, args)
+    client_of(&chosen("ADIT_CLIENT", "adit-client"), scene, url, ports, args)
+}
+
+/// The same by a program of another name.
+pub fn client_of(
+    by: &str,
+    scene: &Scene,
+    url: &str,
+    ports: &[(u16, u16)],
+    args: &[&str],
+) -> Recipe {
+    client_by(Recipe::new(program(by)), scene, url, ports, args)
+}
+
+fn chosen(variable: &str, usual: &str) -> String {
+    env::var(variable).unwrap_or_else(|_| usual.to_owned())
 }
 
 /// The same by `adit client`.

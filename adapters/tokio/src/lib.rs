@@ -1,28 +1,14 @@
 //! Adit on tokio.
 //!
-//! [`serve`] and [`run_client`] do what the machines of `adit-relay` ask for, and decide nothing
-//! themselves: one task for each carrier, which owns all sockets of that carrier's session and finds
-//! the ready ones in constant time. [`session`] is for programs of their own.
+//! [`Tokio`] is the runtime on which [`serve`] and [`run_client`] drive whole servers and clients. [`session`] is for programs of their own.
 
-mod answers;
-mod client;
-mod clock;
-mod driver;
-mod env;
-mod inbox;
-mod lookups;
-mod options;
-mod ready;
-mod server;
+mod runtime;
 pub mod session;
-mod slabs;
 mod sockets;
-mod workers;
+mod timer;
 
-pub use answers::serve_answers;
-pub use client::run_client;
-pub use clock::Clock;
-pub use env::{Env, ReadToken, Report, Stop, Stopper, Stopping, log, stopper};
-pub use options::listen;
-pub use server::serve;
-pub use workers::{Workers, runtime};
+pub use adit_driver::{
+    Clock, Env, ReadToken, Report, Stop, Stopper, Stopping, listen, log, run_client, serve,
+    serve_answers, stopper,
+};
+pub use runtime::{Tokio, runtime};

@@ -6,7 +6,7 @@
 mod sample;
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -19,9 +19,8 @@ use adit_relay::client::{Client, ClientConfig, Offer};
 use adit_relay::server::{Ports, Server, ServerConfig, Tunnel, Tunnels};
 use adit_relay::{HostPort, Notice};
 use adit_settings::LogSettings;
-use adit_tokio::{Clock, Env, Report, Workers};
+use adit_tokio::{Clock, Env, Report, Tokio};
 use sample::Sample;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// The tunnel's path on the server.
@@ -54,15 +53,17 @@ async fn demo() -> Result<(), Failure> {
 
     let service = listen_on_loopback()?;
     let service_addr = service.local_addr().map_err(internal)?;
+    let service = tokio::net::TcpListener::from_std(service).map_err(internal)?;
     tokio::spawn(sample::serve(service, &SAMPLE));
 
     let control = listen_on_loopback()?;
     let control_addr = control.local_addr().map_err(internal)?;
     let server = server(&token, &tunnel)?;
+    let runtime = Tokio::here();
     let server = adit_tokio::serve(
+        runtime.clone(),
         server,
         control,
-        Workers::here(),
         Env::logging(clock),
         stopping.clone(),
     );
@@ -70,7 +71,7 @@ async fn demo() -> Result<(), Failure> {
     let (client_env, mut opened) = watching(clock);
     let client = client(&tunnel, control_addr, service_addr, clock)?;
     let read_token = Arc::new(move || Ok(token.clone()));
-    let client = adit_tokio::run_client(client, read_token, client_env, stopping.clone());
+    let client = adit_tokio::run_client(runtime, client, read_token, client_env, stopping.clone());
 
     let running = async { tokio::join!(server, client) };
     let telling = async {
@@ -85,7 +86,7 @@ async fn demo() -> Result<(), Failure> {
         std::future::pending().await
     };
     tokio::select! {
-        _ = running => Ok(()),
+        (served, ()) = running => served.map_err(internal),
         failed = telling => failed,
     }
 }

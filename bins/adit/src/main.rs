@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use adit_program::Failure;
 use adit_settings::AditCommand;
+use adit_tokio::Tokio;
 
 fn main() -> ExitCode {
     adit_program::main(adit_settings::adit, run)
@@ -14,8 +15,8 @@ fn main() -> ExitCode {
 
 fn run(command: AditCommand) -> Result<(), Failure> {
     match command {
-        AditCommand::Server(settings) => adit_server::run(*settings),
-        AditCommand::Client(settings) => adit_client::run(*settings),
+        AditCommand::Server(settings) => adit_server::run::<Tokio>(*settings),
+        AditCommand::Client(settings) => adit_client::run::<Tokio>(*settings),
         AditCommand::TokenNew { out } => token::new(out.as_deref()),
         AditCommand::Demo { log } => demo::run(&log),
     }

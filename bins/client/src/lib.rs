@@ -3,43 +3,36 @@
 //! Exit codes: 0 after it was told to stop, 1 if it could not begin, 2 for settings that make no sense. A
 //! server that can't be reached, or that refuses, is no reason to end: the client says so and goes on trying.
 
+use adit_driver::{Clock, Env, Runtime, Start, Stopping, Threads};
 use adit_link::{ClientSetup, ClientTls, ClientUpgrade, Roots};
 use adit_program::{Admin, Failure, Role};
 use adit_relay::client::{Client, ClientConfig, Offer, Proxy};
 use adit_relay::{HostPort, Meter};
 use adit_settings::ClientSettings;
-use adit_tokio::{Clock, Env, Stopping};
-use tokio::task::JoinSet;
 
-/// Runs a client until SIGTERM or Ctrl-C.
+/// Runs a client on the runtime `R` until SIGTERM or Ctrl-C.
 ///
 /// # Errors
 ///
 /// It could not begin: the token, a certificate or an address is not to be had.
-pub fn run(settings: ClientSettings) -> Result<(), Failure> {
+pub fn run<R: Start>(settings: ClientSettings) -> Result<(), Failure> {
     adit_program::start_logging(&settings.log)?;
     // A client is one machine, which is one task: more threads would only hand its bytes around.
-    let runtime =
-        adit_tokio::runtime().map_err(|error| Failure::Runtime(format!("can't start: {error}")))?;
-    let outcome = runtime.block_on(async {
-        let stopping = adit_program::stop_on_signals(settings.grace_period)?;
-        // A task of its own is resumed without a detour through the system, which wakes up who waits here.
-        match tokio::spawn(connect(settings, stopping)).await {
-            Ok(outcome) => outcome,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    });
-    // A look-up that hangs must not hold up the end.
-    runtime.shutdown_background();
-    outcome
+    let stopping = adit_program::stop_on_signals(settings.grace_period)?;
+    let started = R::start(Threads::One, |runtime| connect(runtime, settings, stopping));
+    started.unwrap_or_else(|error| Err(Failure::Runtime(format!("can't start: {error}"))))
 }
 
-/// Runs a client until it was told to stop. Within a tokio runtime.
+/// Runs a client until it was told to stop. Called in a task of the runtime.
 ///
 /// # Errors
 ///
 /// As for [`run`].
-pub async fn connect(settings: ClientSettings, stopping: Stopping) -> Result<(), Failure> {
+pub async fn connect(
+    runtime: impl Runtime,
+    settings: ClientSettings,
+    stopping: Stopping,
+) -> Result<(), Failure> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -53,7 +46,7 @@ pub async fn connect(settings: ClientSettings, stopping: Stopping) -> Result<(),
         counters: Box::new(move || Meter::sum(&meters)),
         ready: Box::new(move || Meter::sum(&sessions).sessions > 0),
     };
-    adit_program::serve_admin(settings.admin_addr, admin, clock)?;
+    adit_program::serve_admin(&runtime, settings.admin_addr, admin, clock)?;
     tracing::info!(
         "adit-client {}: {} to {}, tunnel {}",
         env!("CARGO_PKG_VERSION"),
@@ -61,13 +54,12 @@ pub async fn connect(settings: ClientSettings, stopping: Stopping) -> Result<(),
         settings.url,
         settings.tunnel.as_str(),
     );
-    let mut running = JoinSet::new();
-    for client in clients {
+    let running = clients.into_iter().map(|client| {
         let env = Env::logging(clock);
         let (read_token, stopping) = (read_token.clone(), stopping.clone());
-        running.spawn(adit_tokio::run_client(client, read_token, env, stopping));
-    }
-    running.join_all().await;
+        adit_driver::run_client(runtime.clone(), client, read_token, env, stopping)
+    });
+    adit_driver::all(&runtime, running).await;
     tracing::info!("stopped");
     Ok(())
 }

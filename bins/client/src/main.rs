@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    adit_program::main(adit_settings::client, adit_client::run)
+    adit_program::main(adit_settings::client, adit_client::run::<adit_tokio::Tokio>)
 }

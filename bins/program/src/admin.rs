@@ -1,12 +1,11 @@
 //! The admin address: `/healthz`, `/readyz` and `/metrics` for operators.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use adit_driver::{Clock, Runtime};
 use adit_link::http::{Answer, Answers, Request};
 use adit_relay::Counters;
-use adit_tokio::Clock;
-use tokio::net::TcpListener;
 
 use crate::{Failure, Role, metrics};
 
@@ -48,12 +47,22 @@ impl Answers for Admin {
 /// # Errors
 ///
 /// The address can't be listened on.
-pub fn serve_admin(addr: Option<SocketAddr>, admin: Admin, clock: Clock) -> Result<(), Failure> {
+pub fn serve_admin(
+    runtime: &impl Runtime,
+    addr: Option<SocketAddr>,
+    admin: Admin,
+    clock: Clock,
+) -> Result<(), Failure> {
     let Some(addr) = addr else { return Ok(()) };
     let listener = listen("--admin-addr", addr)?;
     let addr = listener.local_addr().unwrap_or(addr);
     tracing::info!("operators find /healthz, /readyz and /metrics at http://{addr}");
-    tokio::spawn(adit_tokio::serve_answers(listener, Arc::new(admin), clock));
+    let serving = adit_driver::serve_answers(runtime.clone(), listener, Arc::new(admin), clock);
+    runtime.spawn_here(async move {
+        if let Err(error) = serving.await {
+            tracing::error!("nothing is answered at http://{addr}: {error}");
+        }
+    });
     Ok(())
 }
 
@@ -63,7 +72,7 @@ pub fn serve_admin(addr: Option<SocketAddr>, admin: Admin, clock: Clock) -> Resu
 ///
 /// Says which flag, what the system says, and what to do.
 pub fn listen(flag: &str, addr: SocketAddr) -> Result<TcpListener, Failure> {
-    adit_tokio::listen(addr).map_err(|error| {
+    adit_driver::listen(addr).map_err(|error| {
         let advice = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
                 let other = SocketAddr::new(addr.ip(), addr.port().checked_add(1).unwrap_or(1024));
@@ -85,8 +94,8 @@ pub fn listen(flag: &str, addr: SocketAddr) -> Result<TcpListener, Failure> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_taken_port_is_told_with_the_flag_and_a_way_out() {
+    #[test]
+    fn a_taken_port_is_told_with_the_flag_and_a_way_out() {
         let taken = listen("--x", "127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = taken.local_addr().unwrap();
         let text = listen("--control-addr", addr).unwrap_err().to_string();

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use adit_driver::{Runtime, within};
+use event_listener::EventListener;
 use zeroize::Zeroizing;
 
 use crate::{Failure, Hangup};
@@ -94,33 +96,32 @@ pub struct Watched {
     paths: Vec<PathBuf>,
     known: Vec<Option<Zeroizing<Vec<u8>>>>,
     hangup: Hangup,
+    heard: EventListener,
 }
 
 impl Watched {
     /// Watches these files from their content of now on.
-    ///
-    /// # Errors
-    ///
-    /// The system does not deliver signals.
-    pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Result<Self, Failure> {
+    pub fn new(paths: impl IntoIterator<Item = PathBuf>, hangup: Hangup) -> Self {
         let paths: Vec<PathBuf> = paths.into_iter().collect();
         let known = contents(&paths);
-        Ok(Self {
+        Self {
             paths,
             known,
-            hangup: Hangup::new()?,
-        })
+            heard: hangup.heard(),
+            hangup,
+        }
     }
 
     /// Waits until a file has another content than when it was last looked at, or until SIGHUP.
-    pub async fn changed(&mut self) {
+    pub async fn changed(&mut self, runtime: &impl Runtime) {
         loop {
-            let asked = tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => false,
-                () = self.hangup.heard() => true,
-            };
+            let asked = within(runtime, LOOK_EVERY, &mut self.heard).await;
+            if asked.is_some() {
+                // From before the look on: a signal in the middle of it asks for another.
+                self.heard = self.hangup.heard();
+            }
             let now = contents(&self.paths);
-            if asked || now != self.known {
+            if asked.is_some() || now != self.known {
                 self.known = now;
                 return;
             }
@@ -134,6 +135,8 @@ fn contents(paths: &[PathBuf]) -> Vec<Option<Zeroizing<Vec<u8>>>> {
 
 #[cfg(test)]
 mod tests {
+    use adit_tokio::Tokio;
+
     use super::*;
 
     #[test]
@@ -181,10 +184,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         fs::write(&path, "one").unwrap();
-        let mut watched = Watched::new([path.clone()]).unwrap();
-        let unchanged = tokio::time::timeout(LOOK_EVERY * 5, watched.changed());
-        assert!(unchanged.await.is_err());
+        let mut watched = Watched::new([path.clone()], Hangup::new().unwrap());
+        let tokio = Tokio::here();
+        let unchanged = within(&tokio, LOOK_EVERY * 5, watched.changed(&tokio));
+        assert!(unchanged.await.is_none());
         fs::write(&path, "two").unwrap();
-        watched.changed().await;
+        watched.changed(&tokio).await;
     }
 }

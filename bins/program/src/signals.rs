@@ -1,9 +1,12 @@
-//! Signals: the first SIGTERM or Ctrl-C drains, the second ends at once, SIGHUP reloads.
+//! Signals: the first SIGTERM or Ctrl-C drains, the second ends at once, SIGHUP reloads. Each sort has a thread that waits for it, whatever the
+//! runtime of the program.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use adit_tokio::{Stop, Stopping, stopper};
+use adit_driver::{Stop, Stopper, Stopping, stopper};
+use event_listener::{Event, EventListener};
 
 use crate::Failure;
 
@@ -14,72 +17,39 @@ use crate::Failure;
 ///
 /// The system does not deliver signals.
 pub fn stop_on_signals(grace: Duration) -> Result<Stopping, Failure> {
-    let mut signals = Terminations::new().map_err(cannot)?;
     let (stopper, stopping) = stopper();
-    tokio::spawn(async move {
-        signals.next().await;
-        tracing::info!(
-            "stopping: running connections have {grace:?} to finish; a second signal ends at once"
-        );
-        stopper.stop(Stop::Drain(grace));
-        signals.next().await;
-        tracing::info!("stopping at once");
-        stopper.stop(Stop::Now);
-        // Dropping the stopper would lose the step for those who look later.
-        std::future::pending::<()>().await;
-    });
+    let mut terminations = Terminations { stopper, grace };
+    each_termination(move || terminations.step()).map_err(cannot)?;
     Ok(stopping)
+}
+
+struct Terminations {
+    stopper: Stopper,
+    grace: Duration,
+}
+
+impl Terminations {
+    fn step(&mut self) {
+        if self.stopper.has_begun() {
+            tracing::info!("stopping at once");
+            self.stopper.stop(Stop::Now);
+        } else {
+            let grace = self.grace;
+            tracing::info!(
+                "stopping: running connections have {grace:?} to finish; a second signal ends at once"
+            );
+            self.stopper.stop(Stop::Drain(grace));
+        }
+    }
 }
 
 fn cannot(error: io::Error) -> Failure {
     Failure::Runtime(format!("can't listen for signals: {error}"))
 }
 
-/// SIGTERM and SIGINT.
-#[cfg(unix)]
-struct Terminations {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Terminations {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Ctrl-C.
-#[cfg(not(unix))]
-struct Terminations;
-
-#[cfg(not(unix))]
-impl Terminations {
-    #[expect(clippy::unnecessary_wraps, reason = "as on other systems")]
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// SIGHUP: the operator says that files have changed. Never comes where there is no such signal.
-pub struct Hangup(#[cfg(unix)] tokio::signal::unix::Signal);
+/// SIGHUP: the operator says that files have changed. Never comes where there is no such signal. A clone hears the same.
+#[derive(Clone)]
+pub struct Hangup(Arc<Event>);
 
 impl Hangup {
     /// From now on SIGHUP no longer ends this process.
@@ -87,29 +57,54 @@ impl Hangup {
     /// # Errors
     ///
     /// The system does not deliver signals.
-    #[cfg(unix)]
     pub fn new() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::hangup()).map(Self).map_err(cannot)
+        let event = Arc::new(Event::new());
+        let heard = Arc::clone(&event);
+        each_hangup(move || {
+            heard.notify(usize::MAX);
+        })
+        .map_err(cannot)?;
+        Ok(Self(event))
     }
 
-    /// Never fails here.
-    #[cfg(not(unix))]
-    pub fn new() -> Result<Self, Failure> {
-        Ok(Self())
+    /// Waits for the next SIGHUP, from now on.
+    #[must_use]
+    pub fn heard(&self) -> EventListener {
+        self.0.listen()
     }
+}
 
-    /// Waits for the next SIGHUP.
-    #[cfg(unix)]
-    pub async fn heard(&mut self) {
-        if self.0.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-    }
+#[cfg(unix)]
+fn each_termination(call: impl FnMut() + Send + 'static) -> io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    each(&[SIGTERM, SIGINT], call)
+}
 
-    /// Never comes here.
-    #[cfg(not(unix))]
-    pub async fn heard(&mut self) {
-        std::future::pending::<()>().await;
-    }
+#[cfg(unix)]
+fn each_hangup(call: impl FnMut() + Send + 'static) -> io::Result<()> {
+    each(&[signal_hook::consts::SIGHUP], call)
+}
+
+#[cfg(unix)]
+fn each(signals: &[i32], mut call: impl FnMut() + Send + 'static) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new(signals)?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for _ in signals.forever() {
+                call();
+            }
+        })?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn each_termination(call: impl FnMut() + Send + 'static) -> io::Result<()> {
+    ctrlc::set_handler(call).map_err(io::Error::other)
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as on other systems")]
+fn each_hangup(_: impl FnMut() + Send + 'static) -> io::Result<()> {
+    Ok(())
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use adit_core::Token;
+use adit_driver::ReadToken;
 use adit_settings::TokenSource;
-use adit_tokio::ReadToken;
 use zeroize::Zeroizing;
 
 use crate::Failure;

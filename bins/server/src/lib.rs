@@ -7,41 +7,33 @@ mod reload;
 
 use std::sync::Arc;
 
+use adit_driver::{Clock, Env, ReadToken, Runtime, Start, Stopping, Threads};
 use adit_link::{ServerSetup, ServerTls, ServerUpgrade};
-use adit_program::{Admin, Failure, Role};
+use adit_program::{Admin, Failure, Hangup, Role};
 use adit_relay::server::{Ports, Server, ServerConfig, Tunnel, Tunnels};
 use adit_settings::{ServerSettings, TlsChoice, TunnelGrant};
-use adit_tokio::{Clock, Env, ReadToken, Stopping, Workers};
 
-/// Runs a server until SIGTERM or Ctrl-C.
+/// Runs a server on the runtime `R` until SIGTERM or Ctrl-C.
 ///
 /// # Errors
 ///
 /// It could not begin: the token, the certificate or an address is not to be had.
-pub fn run(settings: ServerSettings) -> Result<(), Failure> {
+pub fn run<R: Start>(settings: ServerSettings) -> Result<(), Failure> {
     adit_program::start_logging(&settings.log)?;
-    // Sessions have threads of their own; what is left here is to accept clients.
-    let runtime =
-        adit_tokio::runtime().map_err(|error| Failure::Runtime(format!("can't start: {error}")))?;
-    let outcome = runtime.block_on(async {
-        let stopping = adit_program::stop_on_signals(settings.grace_period)?;
-        let workers = Workers::for_cores()
-            .map_err(|error| Failure::Runtime(format!("can't start threads: {error}")))?;
-        serve(settings, workers, stopping).await
-    });
-    // A look-up that hangs must not hold up the end.
-    runtime.shutdown_background();
-    outcome
+    let stopping = adit_program::stop_on_signals(settings.grace_period)?;
+    // Sessions have threads of their own; what is left for the first one is to accept clients.
+    let started = R::start(Threads::Cores, |runtime| serve(runtime, settings, stopping));
+    started.unwrap_or_else(|error| Err(Failure::Runtime(format!("can't start: {error}"))))
 }
 
-/// Runs a server until it was told to stop, its sessions on `workers`. Within a tokio runtime.
+/// Runs a server until it was told to stop, its sessions on the workers of the runtime. Called in a task of it.
 ///
 /// # Errors
 ///
 /// As for [`run`].
 pub async fn serve(
+    runtime: impl Runtime,
     settings: ServerSettings,
-    workers: Workers,
     stopping: Stopping,
 ) -> Result<(), Failure> {
     for warning in &settings.warnings {
@@ -56,15 +48,16 @@ pub async fn serve(
 
     let config = config(&settings, tls.clone(), tunnels)?;
     let server = Server::new(config, adit_program::seed()?);
-    serve_admin(&settings, &server, &stopping, clock)?;
+    serve_admin(&runtime, &settings, &server, &stopping, clock)?;
+    let hangup = Hangup::new()?;
     if let (Some(tls), TlsChoice::Files { cert, key }) = (tls, &settings.tls) {
-        tokio::spawn(reload::certificate(tls, cert.clone(), key.clone())?);
+        let (cert, key) = (cert.clone(), key.clone());
+        let certificate = reload::certificate(runtime.clone(), tls, cert, key, hangup.clone());
+        runtime.spawn_here(certificate);
     }
-    tokio::spawn(reload::token(
-        server.clone(),
-        settings.tunnel.clone(),
-        read_token,
-    )?);
+    let grant = settings.tunnel.clone();
+    let token = reload::token(runtime.clone(), server.clone(), grant, read_token, hangup);
+    runtime.spawn_here(token);
 
     let scheme = if settings.tls == TlsChoice::Off {
         "ws"
@@ -77,7 +70,9 @@ pub async fn serve(
         settings.path.as_str(),
         settings.tunnel.name.as_str(),
     );
-    adit_tokio::serve(server, control, workers, Env::logging(clock), stopping).await;
+    adit_driver::serve(runtime, server, control, Env::logging(clock), stopping)
+        .await
+        .map_err(|error| Failure::Runtime(format!("can't wait for clients: {error}")))?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -133,6 +128,7 @@ fn tls(settings: &ServerSettings) -> Result<Option<ServerTls>, Failure> {
 }
 
 fn serve_admin(
+    runtime: &impl Runtime,
     settings: &ServerSettings,
     server: &Server,
     stopping: &Stopping,
@@ -144,5 +140,5 @@ fn serve_admin(
         counters: Box::new(move || server.counters()),
         ready: Box::new(move || !stopping.has_begun()),
     };
-    adit_program::serve_admin(settings.admin_addr, admin, clock)
+    adit_program::serve_admin(runtime, settings.admin_addr, admin, clock)
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    adit_program::main(adit_settings::server, adit_server::run)
+    adit_program::main(adit_settings::server, adit_server::run::<adit_tokio::Tokio>)
 }

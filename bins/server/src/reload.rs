@@ -5,24 +5,26 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use adit_driver::{ReadToken, Runtime};
 use adit_link::ServerTls;
-use adit_program::{Failure, Watched};
+use adit_program::{Hangup, Watched};
 use adit_relay::server::Server;
 use adit_settings::{TokenSource, TunnelGrant};
-use adit_tokio::ReadToken;
 
 use crate::{certificate, tunnels};
 
-/// Takes a changed certificate for every carrier from then on.
+/// Watches the files from now on, and takes a changed certificate for every carrier from then on.
 pub(crate) fn certificate(
+    runtime: impl Runtime,
     tls: ServerTls,
     cert: PathBuf,
     key: PathBuf,
-) -> Result<impl Future<Output = ()>, Failure> {
-    let mut files = Watched::new([cert.clone(), key.clone()])?;
-    Ok(async move {
+    hangup: Hangup,
+) -> impl Future<Output = ()> {
+    let mut files = Watched::new([cert.clone(), key.clone()], hangup);
+    async move {
         loop {
-            files.changed().await;
+            files.changed(&runtime).await;
             // The two files do not change in one moment: between the two this fails, and is tried again.
             match certificate::from_files(&cert, &key) {
                 Ok(new) => {
@@ -34,24 +36,26 @@ pub(crate) fn certificate(
                 }
             }
         }
-    })
+    }
 }
 
-/// Takes a changed token for every handshake from then on. Running sessions are left alone.
+/// Watches its file from now on, and takes a changed token for every handshake from then on. Running sessions are left alone.
 pub(crate) fn token(
+    runtime: impl Runtime,
     server: Server,
     grant: TunnelGrant,
     read_token: ReadToken,
-) -> Result<impl Future<Output = ()>, Failure> {
+    hangup: Hangup,
+) -> impl Future<Output = ()> {
     let file = match &grant.token {
         TokenSource::File(path) => Some(path.clone()),
         TokenSource::Value(_) => None,
     };
-    let mut files = Watched::new(file.clone())?;
-    Ok(async move {
+    let mut files = Watched::new(file.clone(), hangup);
+    async move {
         // SIGHUP must not end the server even if there is nothing to read again.
         loop {
-            files.changed().await;
+            files.changed(&runtime).await;
             let Some(file) = &file else { continue };
             match tunnels(&grant, &read_token) {
                 Ok(tunnels) => {
@@ -61,5 +65,5 @@ pub(crate) fn token(
                 Err(error) => tracing::warn!("{error}; the token in use stays"),
             }
         }
-    })
+    }
 }

@@ -1,0 +1,202 @@
+//! The buffers that sockets are read into, made once and used again.
+//!
+//! What is read is handed on by reference, and keeps its buffer alive until it was written, or acknowledged. A buffer that nobody holds any more is read into
+//! again: to give it back to the allocator and ask for another costs more than the read, because the system clears what it hands out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use adit_core::Instant;
+use bytes::BytesMut;
+
+/// Buffers that were not read into for so long are given back.
+const KEEP_FOR: Duration = Duration::from_secs(10);
+
+/// Buffers that are looked at, whether they are free, before another is made.
+const TRIES: usize = 2;
+
+/// How large the buffers are, and which reads are worth a share of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sort {
+    /// Bytes of a buffer.
+    pub(crate) slab: usize,
+    /// A shorter read is copied into memory of its own.
+    pub(crate) share_min: usize,
+    /// Buffers that a thread keeps for later, at most.
+    pub(crate) spare_max: usize,
+}
+
+/// For carriers. Who holds slices of it knows how large it is ([`LinkConfig::read_size`](adit_link::LinkConfig::read_size)), so any but tiny reads may share it.
+pub(crate) const CARRIER: Sort = Sort {
+    slab: 128 * 1024,
+    share_min: 4 * 1024,
+    spare_max: 64,
+};
+
+/// For visitors and upstreams. What is held may be held for long and is counted by its length, so it must not keep more alive than four times that
+/// ([`SEND_HOLD_FACTOR`](adit_core::SEND_HOLD_FACTOR)).
+pub(crate) const LOCAL: Sort = Sort {
+    slab: 64 * 1024,
+    share_min: 16 * 1024,
+    // What was sent is held until it is acknowledged.
+    spare_max: 128,
+};
+
+/// The buffers of one sort on one thread.
+#[derive(Debug)]
+pub(crate) struct Slabs {
+    sort: Sort,
+    /// What is left of the buffer in use. All of it may be written to: its bytes are old ones, or 0.
+    current: BytesMut,
+    begun: bool,
+    /// Used up; some may be free again.
+    spare: VecDeque<BytesMut>,
+    /// Whether one was read into since [`rest`](Self::rest) was last called, and when that was seen.
+    used: bool,
+    used_at: Instant,
+}
+
+impl Slabs {
+    pub(crate) fn new(sort: Sort) -> Self {
+        Self {
+            sort,
+            current: BytesMut::new(),
+            begun: false,
+            spare: VecDeque::new(),
+            used: false,
+            used_at: Instant::ORIGIN,
+        }
+    }
+
+    /// Room to read `wanted` bytes into, or at least half a buffer.
+    pub(crate) fn room(&mut self, wanted: usize) -> &mut [u8] {
+        self.used = true;
+        if self.current.len() < wanted.min(self.sort.slab / 2) {
+            self.next();
+        }
+        let room = wanted.min(self.current.len());
+        &mut self.current[..room]
+    }
+
+    fn next(&mut self) {
+        let used_up = std::mem::take(&mut self.current);
+        // The first one is none yet. One that is full to the brim has no capacity, and is worth keeping all the same.
+        if std::mem::replace(&mut self.begun, true) && self.spare.len() < self.sort.spare_max {
+            self.spare.push_back(used_up);
+        }
+        for _ in 0..TRIES {
+            let Some(mut slab) = self.spare.pop_front() else {
+                break;
+            };
+            slab.clear();
+            if slab.try_reclaim(self.sort.slab) {
+                slab.resize(self.sort.slab, 0);
+                self.current = slab;
+                return;
+            }
+            self.spare.push_back(slab);
+        }
+        self.current = BytesMut::zeroed(self.sort.slab);
+    }
+
+    /// Gives buffers back if they have been of no use for a while.
+    pub(crate) fn rest(&mut self, now: Instant) {
+        if std::mem::take(&mut self.used) {
+            self.used_at = now;
+        } else if now - self.used_at > KEEP_FOR {
+            self.spare = VecDeque::new();
+            self.current = BytesMut::new();
+            self.begun = false;
+        }
+    }
+
+    /// Takes the first `read` bytes of the room.
+    pub(crate) fn hand_over(&mut self, read: usize) -> BytesMut {
+        if read >= self.sort.share_min {
+            return self.current.split_to(read);
+        }
+        BytesMut::from(&self.current[..read])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(slabs: &mut Slabs, len: usize) -> BytesMut {
+        let room = slabs.room(len);
+        assert_eq!(room.len(), len);
+        room.fill(1);
+        slabs.hand_over(len)
+    }
+
+    #[test]
+    fn a_buffer_that_nobody_holds_is_read_into_again() {
+        let mut slabs = Slabs::new(LOCAL);
+        // Something else takes the place of what is given back to the allocator.
+        let mut others = Vec::new();
+        let mut starts = Vec::new();
+        for _ in 0..50 {
+            let data = read(&mut slabs, LOCAL.slab);
+            starts.push(data.as_ptr());
+            drop(data);
+            others.push(vec![1_u8; LOCAL.slab]);
+        }
+        starts.sort_unstable();
+        starts.dedup();
+        assert!(starts.len() <= 3, "{}", starts.len());
+    }
+
+    #[test]
+    fn buffers_that_are_held_are_left_alone_and_few_are_kept_for_later() {
+        let mut slabs = Slabs::new(LOCAL);
+        let held: Vec<_> = (0..200_u8)
+            .map(|at| {
+                let mut data = read(&mut slabs, LOCAL.slab);
+                data.fill(at);
+                data
+            })
+            .collect();
+        assert!(
+            held.iter()
+                .zip(0..)
+                .all(|(data, at)| data.iter().all(|byte| *byte == at))
+        );
+        assert!(slabs.spare.len() <= LOCAL.spare_max);
+    }
+
+    #[test]
+    fn buffers_are_given_back_when_nothing_was_read_for_a_while() {
+        let mut slabs = Slabs::new(LOCAL);
+        for second in 0..30 {
+            drop(read(&mut slabs, LOCAL.share_min));
+            slabs.rest(Instant::from_millis(second * 1_000));
+        }
+        slabs.rest(Instant::from_millis(39_000));
+        assert!(slabs.current.capacity() > 0);
+        slabs.rest(Instant::from_millis(39_001));
+        assert_eq!(slabs.spare.len() + slabs.current.capacity(), 0);
+    }
+
+    #[test]
+    fn a_read_that_is_handed_on_keeps_little_more_alive_than_itself() {
+        let mut slabs = Slabs::new(LOCAL);
+        for len in [1, 100, LOCAL.share_min - 1, LOCAL.share_min, LOCAL.slab] {
+            slabs.next();
+            let free = slabs.current.len();
+            let data = read(&mut slabs, len);
+            assert_eq!(data.len(), len);
+            // Either the buffer gave part of itself away, or it is as free as before.
+            let given = free - slabs.current.len();
+            assert!(
+                given == 0 || given == len && len * 4 >= LOCAL.slab,
+                "{len}: {given}"
+            );
+        }
+    }
+
+    #[test]
+    fn links_know_the_size_of_a_read_buffer() {
+        assert_eq!(adit_link::LinkConfig::default().read_size, CARRIER.slab);
+    }
+}

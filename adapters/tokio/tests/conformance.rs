@@ -1,0 +1,3 @@
+//! The suite that every runtime has to pass.
+
+adit_driver::conformance!(adit_tokio::Tokio);
