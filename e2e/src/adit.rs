@@ -106,7 +106,13 @@ impl Server {
 /// How to run an `adit-client`, or what `ADIT_CLIENT` names, that serves each data-plane port from an
 /// upstream port of 127.0.0.1.
 pub fn client(scene: &Scene, url: &str, ports: &[(u16, u16)], args: &[&str]) -> Recipe {
-    client_of(&chosen("ADIT_CLIENT", "adit-client"), scene, url, ports, args)
+    client_of(
+        &chosen("ADIT_CLIENT", "adit-client"),
+        scene,
+        url,
+        ports,
+        args,
+    )
 }
 
 /// The same by a program of another name.

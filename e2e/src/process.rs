@@ -122,6 +122,16 @@ impl Process {
         &self.name
     }
 
+    /// How many threads it has now.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn threads(&self) -> usize {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
+        tasks.expect("it runs").count()
+    }
+
     /// Everything printed so far, by this run and those before it.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()

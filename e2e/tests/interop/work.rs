@@ -47,7 +47,9 @@ fn there_and_back(port: u16, bytes: u64, seen: &AtomicU64) {
         if read == 0 {
             break;
         }
-        let right = (at..).zip(&buffer[..read]).all(|(at, got)| byte(at) == *got);
+        let right = (at..)
+            .zip(&buffer[..read])
+            .all(|(at, got)| byte(at) == *got);
         assert!(right, "another byte came after {at}");
         at += read as u64;
         seen.store(at, Ordering::Relaxed);
@@ -67,7 +69,9 @@ pub(crate) fn half_close(port: u16) {
     stream.write_all(&[b'q'; 300_000]).expect("it is taken");
     stream.shutdown(Shutdown::Write).expect("half-close");
     let mut reply = String::new();
-    stream.read_to_string(&mut reply).expect("a reply and its end");
+    stream
+        .read_to_string(&mut reply)
+        .expect("a reply and its end");
     assert_eq!(reply, "300000 bytes, then the end");
 }
 
@@ -94,7 +98,9 @@ pub(crate) fn cut(port: u16, relay: &Relay) {
 pub(crate) fn many(port: u16, count: usize) -> Vec<TcpStream> {
     let mut streams: Vec<TcpStream> = (0..count).map(|_| connect(port)).collect();
     for (number, stream) in (0_u64..).zip(&mut streams) {
-        stream.write_all(&number.to_be_bytes()).expect("it is taken");
+        stream
+            .write_all(&number.to_be_bytes())
+            .expect("it is taken");
     }
     for (number, stream) in (0_u64..).zip(&mut streams) {
         let mut answer = [0; 8];
