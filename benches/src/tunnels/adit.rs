@@ -6,6 +6,11 @@ use std::io;
 /// The programs as musl's target makes them, which `benches/peers FOLDER static` builds.
 pub(super) const STATIC: [&str; 2] = ["adit-server-static", "adit-client-static"];
 
+/// The programs on other runtimes.
+pub(super) const SMOL: [&str; 2] = ["adit-server-smol", "adit-client-smol"];
+pub(super) const ASYNC_STD: [&str; 2] = ["adit-server-async-std", "adit-client-async-std"];
+pub(super) const BLOCKING: [&str; 2] = ["adit-server-blocking", "adit-client-blocking"];
+
 const TOKEN: &str = "q0zTW3mJx8bVYc5rH1uKfLd7PnA2sGeE9iRoZw4tXyQ";
 
 /// For a path of 10 Gbit/s and 100 ms.
@@ -29,9 +34,9 @@ pub(super) fn plain(place: &Place<'_>) -> io::Result<Vec<Part>> {
     Ok(vec![server, client(place, "ws", &[])?])
 }
 
-/// The static programs, at their defaults.
-pub(super) fn static_pair(place: &Place<'_>) -> io::Result<Vec<Part>> {
-    let [server, client] = STATIC.map(|name| place.part(Side::Server, name, None));
+/// Other programs of the same kinds, at their defaults.
+pub(super) fn pair_of(place: &Place<'_>, names: [&str; 2]) -> io::Result<Vec<Part>> {
+    let [server, client] = names.map(|name| place.part(Side::Server, name, None));
     let mut parts = pair(place)?;
     for (part, program) in parts.iter_mut().zip([server?, client?]) {
         let mut command = program.command;

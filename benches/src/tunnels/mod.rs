@@ -111,6 +111,12 @@ pub const ADIT_WIDE: &str = "adit-wide";
 
 /// Adit's static programs.
 pub const ADIT_STATIC: &str = "adit-static";
+/// Adit's programs on smol.
+pub const ADIT_SMOL: &str = "adit-smol";
+/// Adit's programs on async-std.
+pub const ADIT_ASYNC_STD: &str = "adit-async-std";
+/// Adit's programs without an async runtime.
+pub const ADIT_BLOCKING: &str = "adit-blocking";
 /// Adit with four sessions of one client.
 pub const ADIT_SESSIONS: &str = "adit-4-sessions";
 
@@ -128,8 +134,15 @@ pub const TUNNELS: &[Tunnel] = &[
     Tunnel {
         programs: &adit::STATIC,
         only: &["bulk-1-down", "bulk-1-up", "bulk-8-down", "bulk-8-up", "http-1k-64"],
-        ..adit(ADIT_STATIC, adit::static_pair)
+        ..adit(ADIT_STATIC, |place| adit::pair_of(place, adit::STATIC))
     },
+    adit_on(ADIT_SMOL, &adit::SMOL, |place| adit::pair_of(place, adit::SMOL)),
+    adit_on(ADIT_ASYNC_STD, &adit::ASYNC_STD, |place| {
+        adit::pair_of(place, adit::ASYNC_STD)
+    }),
+    adit_on(ADIT_BLOCKING, &adit::BLOCKING, |place| {
+        adit::pair_of(place, adit::BLOCKING)
+    }),
     Tunnel {
         only: &["delay-1-down", "delay-1-up"],
         ..adit(ADIT_WIDE, adit::wide)
@@ -189,6 +202,19 @@ const fn plain(
 
 const fn adit(name: &'static str, parts: fn(&Place<'_>) -> io::Result<Vec<Part>>) -> Tunnel {
     encrypted(name, &["adit-server", "adit-client"], "--version", parts)
+}
+
+/// Both programs on another runtime.
+const fn adit_on(
+    name: &'static str,
+    programs: &'static [&'static str],
+    parts: fn(&Place<'_>) -> io::Result<Vec<Part>>,
+) -> Tunnel {
+    Tunnel {
+        programs,
+        only: &["bulk-1-down", "bulk-1-up", "bulk-8-down", "http-1k-64", "http-1k-1", "connect"],
+        ..adit(name, parts)
+    }
 }
 
 /// A client with several sessions.

@@ -2,6 +2,8 @@
 //! the token, metrics and the admin address, and how a program ends.
 
 mod admin;
+#[cfg(all(target_env = "musl", feature = "mimalloc"))]
+mod allocator;
 mod exit;
 mod files;
 mod limits;
