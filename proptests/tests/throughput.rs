@@ -224,9 +224,11 @@ fn the_table_of_throughput_is_as_reviewed() {
         );
         // The goal: one stream with the shipped window fills every path up to 1 Gbit/s times 100 ms, behind a queue that is not long; and with more, more.
         let enough = streams == 1 && window_max >= config.stream_window_max;
-        let short = queue <= (4 * case.bdp()).max(config.stream_window_first);
-        if enough && rtt_ms <= 100 && !(filled >= 95 && short) {
-            missed.push((mbit, rtt_ms));
+        // Several streams have several first windows, and a queue no longer than that.
+        let first = streams as u64 * config.stream_window_first;
+        let short = queue <= (4 * case.bdp()).max(first);
+        if !short || enough && rtt_ms <= 100 && filled < 95 {
+            missed.push((mbit, rtt_ms, streams));
         }
     }
     if std::env::var_os("ADIT_WRITE_SNAPSHOT").is_some() {
@@ -237,7 +239,7 @@ fn the_table_of_throughput_is_as_reviewed() {
     let differs = differs.into_iter().find(|(old, new)| old != new);
     assert!(
         missed.is_empty(),
-        "the goal is missed at Mbit/s and ms {missed:?}:\n{table}"
+        "the goal is missed at Mbit/s, ms and streams {missed:?}:\n{table}"
     );
     assert!(
         reviewed == table,
