@@ -23,6 +23,9 @@ const APPLICATION_DATA: u8 = 23;
 const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
 
+/// The longest body of a record, in bytes (RFC 8446 section 5.2).
+const BODY_MAX: usize = RECORD_MAX + 256;
+
 /// Longest handshake message that is put together from several records, in bytes. A ticket is all that an honest peer sends, of a few hundred bytes.
 const MESSAGE_MAX: usize = 16_384;
 
@@ -102,9 +105,17 @@ impl Records {
             // Outside of the handshake everything is sealed.
             return Err(unexpected);
         }
+        // Longer ones are refused before anything is done with them (RFC 8446 section 5.2).
+        if usize::from(u16::from_be_bytes([head[3], head[4]])) > BODY_MAX {
+            return Err(Error::PeerSentOversizedRecord);
+        }
         record.advance(HEAD);
         let len = self.receive.open(head, &mut record);
         record.truncate(len.map_err(|_| Error::DecryptError)?);
+        // Padding counts as well (RFC 8446 section 5.4).
+        if record.len() > RECORD_MAX + 1 {
+            return Err(Error::PeerSentOversizedRecord);
+        }
         let kind = unpad(&mut record)?;
         if record.len() > RECORD_MAX {
             return Err(Error::PeerSentOversizedRecord);
