@@ -3,10 +3,10 @@
 //! rustls makes the handshake and hands its keys over; from there on, bytes are opened in the buffer that they were read into, and sealed in the one that they are
 //! written from. rustls's own buffers would cost three copies more in each direction.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::{Buf, BufMut, BytesMut};
-use rustls::{AlertDescription, Connection, Error};
+use rustls::{AlertDescription, Connection, Error, InvalidMessage};
 
 use super::{
     RECORD_MAX,
@@ -139,37 +139,49 @@ impl Records {
     /// Handshake messages, whole or in part.
     fn messages(&mut self, bytes: &[u8]) -> Result<Received, Error> {
         self.message.extend_from_slice(bytes);
-        while let Some((&[kind, a, b, c], rest)) = self.message.split_first_chunk::<4>() {
-            let len = u32::from_be_bytes([0, a, b, c]) as usize;
-            if len > MESSAGE_MAX {
+        let message = mem::take(&mut self.message);
+        let mut left = &message[..];
+        while let Some((&kind, behind)) = left.split_first() {
+            // Sessions of TLS are not kept, so nobody looks into a ticket: a carrier lives long.
+            let ticket = kind == NEW_SESSION_TICKET && self.client;
+            if !ticket && kind != KEY_UPDATE {
                 return Err(Error::General(
-                    "a handshake message that is too long".to_owned(),
+                    "a handshake message that does not belong here".to_owned(),
                 ));
             }
-            let Some(body) = rest.get(..len) else {
+            let Some((&[a, b, c], behind)) = behind.split_first_chunk() else {
                 break;
             };
-            match (kind, body) {
-                // Sessions of TLS are not kept: a carrier lives long.
-                (NEW_SESSION_TICKET, _) if self.client => {}
-                // The keys change at the end of a record.
-                (KEY_UPDATE, [asked @ (0 | 1)]) if rest.len() == len => {
-                    self.update_owed |= *asked == 1;
-                    let updated = self.receive.update();
-                    updated.ok_or_else(|| Error::General("no further keys".to_owned()))?;
-                }
-                _ => {
-                    return Err(Error::General(
-                        "a handshake message that does not belong here".to_owned(),
-                    ));
-                }
+            let len = u32::from_be_bytes([0, a, b, c]) as usize;
+            if len > MESSAGE_MAX {
+                return Err(InvalidMessage::HandshakePayloadTooLarge.into());
             }
-            self.message.drain(..4 + len);
+            if !ticket && len != 1 {
+                return Err(InvalidMessage::TrailingData("KeyUpdate").into());
+            }
+            let Some((body, behind)) = behind.split_at_checked(len) else {
+                break;
+            };
+            if !ticket {
+                self.key_update(body, behind)?;
+            }
+            left = behind;
         }
-        if self.message.is_empty() {
-            self.message = Vec::new();
-        }
+        self.message = left.to_vec();
         Ok(Received::Nothing)
+    }
+
+    fn key_update(&mut self, body: &[u8], behind: &[u8]) -> Result<(), Error> {
+        let &[asked @ (0 | 1)] = body else {
+            return Err(InvalidMessage::InvalidKeyUpdate.into());
+        };
+        // The keys change at the end of a record.
+        if !behind.is_empty() {
+            return Err(Error::General("a message behind KeyUpdate".to_owned()));
+        }
+        self.update_owed |= asked == 1;
+        let updated = self.receive.update();
+        updated.ok_or_else(|| Error::General("no further keys".to_owned()))
     }
 
     /// Says good-bye (close_notify).
@@ -267,6 +279,10 @@ fn fatal(error: &Error) -> [u8; 2] {
         Error::AlertReceived(_) => return [1, AlertDescription::CloseNotify.into()],
         Error::DecryptError => AlertDescription::BadRecordMac,
         Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
+        Error::InvalidMessage(InvalidMessage::InvalidKeyUpdate) => {
+            AlertDescription::IllegalParameter
+        }
+        Error::InvalidMessage(_) => AlertDescription::DecodeError,
         _ => AlertDescription::UnexpectedMessage,
     };
     [2, description.into()]
