@@ -189,9 +189,10 @@ impl Records {
         self.alert.get_or_insert([1, 0]);
     }
 
-    /// What is owed to the peer: an update of the keys, the last alert.
-    pub(super) fn settle(&mut self, out: &mut BytesMut) {
-        if (self.update_owed || self.send.is_nearly_used_up()) && !self.ended {
+    /// What is owed to the peer: an update of the keys if there is `room`, the last alert. Without, a peer that asks again and again and reads nothing would make
+    /// the output grow without end; the update is due only before the next data (RFC 8446 section 4.6.3).
+    pub(super) fn settle(&mut self, room: bool, out: &mut BytesMut) {
+        if room && (self.update_owed || self.send.is_nearly_used_up()) && !self.ended {
             self.update_owed = false;
             let update = [KEY_UPDATE, 0, 0, 1, 0];
             self.ended |= self
@@ -213,7 +214,7 @@ impl Records {
         out: &mut BytesMut,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), Error> {
-        self.settle(out);
+        self.settle(true, out);
         if self.ended {
             return Err(Error::EncryptError);
         }
