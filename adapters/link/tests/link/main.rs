@@ -6,6 +6,7 @@
 )]
 
 mod bounds;
+mod by_hand;
 mod bytes_through;
 mod certificates;
 mod garbage;
@@ -13,5 +14,6 @@ mod interop;
 mod kit;
 mod patience;
 mod plain_http;
+mod records;
 mod tls;
 mod upgrade;
