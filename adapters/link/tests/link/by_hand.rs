@@ -3,10 +3,7 @@
 
 use rustls::CipherSuite;
 
-#[cfg(feature = "aws-lc-rs")]
-use aws_lc_rs::{aead, hkdf};
-#[cfg(not(feature = "aws-lc-rs"))]
-use ring::{aead, hkdf};
+use super::cryptography::{aead, hkdf};
 
 /// Types of content (RFC 8446, section 5.1).
 pub(crate) const CHANGE_CIPHER_SPEC: u8 = 20;
