@@ -35,10 +35,14 @@ const STARTING: u64 = 300;
 /// Rounds without a quarter more, after which the rate is no longer expected to double.
 const PLATEAU: u32 = 3;
 
-/// A rate that is less than this part of what was thought to be possible, while the queue grows, may be that of a path that has become slower; and so many rounds
-/// in a row tell it from a path on which nothing moved for a moment.
+/// A rate that is less than this part of what was thought to be possible, behind a queue, may be that of a path that has become slower; and so many looks in a row
+/// tell it from a path on which nothing moved for a moment.
 const FALL: u64 = 4;
 const FALLEN: u32 = 2;
+
+/// Time between two looks, at least: in shorter ones a machine that was busy elsewhere would pass for a slow path. And in round trips.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOK_TRIPS: u32 = 8;
 
 /// Rounds for which a measurement counts.
 const MEMORY: usize = 10;
@@ -64,7 +68,8 @@ pub(crate) struct Inflight {
     /// Which of [`GAINS`] the present round has, once the rate has stopped doubling.
     turn: usize,
     startup: Option<Startup>,
-    /// Rounds in a row in which the path was slower by far than before.
+    look: Look,
+    /// Looks in a row that saw a path that is slower by far than before.
     fallen: u32,
 }
 
@@ -79,6 +84,15 @@ struct Round {
     idle: bool,
     /// There would have been more, if the peer had granted more credit.
     pressed: bool,
+    trip: Option<Duration>,
+}
+
+/// What was seen since the last look at whether the path has become slower: a round takes as long as the queue is, and may be too long to wait for.
+#[derive(Debug)]
+struct Look {
+    began: Instant,
+    acked: u64,
+    idle: bool,
     trip: Option<Duration>,
 }
 
@@ -114,6 +128,12 @@ impl Inflight {
                 trip: LONGEST,
                 stalled: 0,
             }),
+            look: Look {
+                began: now,
+                acked: position,
+                idle: true,
+                trip: None,
+            },
             fallen: 0,
         }
     }
@@ -142,7 +162,9 @@ impl Inflight {
             && *at <= position
         {
             let trip = now - *sent;
-            self.round.trip = Some(self.round.trip.map_or(trip, |least| least.min(trip)));
+            for least in [&mut self.round.trip, &mut self.look.trip] {
+                *least = Some(least.map_or(trip, |least| least.min(trip)));
+            }
             self.marks.pop_front();
         }
         let long_enough = now >= self.round.began + SHORTEST;
@@ -150,12 +172,47 @@ impl Inflight {
             self.end_round(now);
             self.begin_round(now);
         }
+        if now >= self.look.began + LOOK {
+            self.look(now);
+        }
+    }
+
+    /// Forgets the rate of a path that has become slower by far. Until it were forgotten in its turn, the queue would stand for ten times what it takes to get
+    /// through it.
+    fn look(&mut self, now: Instant) {
+        let (Some(trip), Some(least)) = (self.look.trip, self.trips.iter().min().copied()) else {
+            return;
+        };
+        let took = now - self.look.began;
+        if took < least * LOOK_TRIPS {
+            return;
+        }
+        let delivered = self.acked - self.look.acked;
+        let rate = delivered.saturating_mul(1_000_000) / micros(took).max(1);
+        let slower = !self.look.idle && queues(trip, least) && rate < self.rate() / FALL;
+        self.fallen = if slower { self.fallen + 1 } else { 0 };
+        self.look = Look {
+            began: now,
+            acked: self.acked,
+            idle: false,
+            trip: None,
+        };
+        if self.fallen == FALLEN {
+            self.fallen = 0;
+            self.rates.clear();
+            remember(&mut self.rates, rate);
+            self.startup = None;
+            self.turn = 1;
+            self.begin_round(now);
+            self.set_limit(least);
+        }
     }
 
     /// There was room, and nothing to send. That tells nothing of the path, unless it was the peer's credit that ran out: it grows with what the path
     /// delivers.
     pub(crate) const fn idle(&mut self) {
         self.round.idle = !self.round.pressed;
+        self.look.idle |= self.round.idle;
     }
 
     /// Credit ran out: more would have been sent.
@@ -202,16 +259,7 @@ impl Inflight {
         let took = micros(now - self.round.began).max(1);
         let rate = delivered.saturating_mul(1_000_000) / took;
         let least = self.trips.iter().min().copied().unwrap_or(trip);
-        let queues = trip > least * 2 + SHORTEST;
-        self.fallen = match queues && !self.round.idle && rate < self.rate() / FALL {
-            true => self.fallen + 1,
-            false => 0,
-        };
-        if self.fallen == FALLEN {
-            // The path is another one now. Until the last round were forgotten in its turn, the queue would stand for ten times what it takes to get through it.
-            self.fallen = 0;
-            self.rates.clear();
-        }
+        let queues = queues(trip, least);
         // What an application does not send tells nothing about the path, unless what it does send is more than was thought to be possible.
         let idle = self.round.idle;
         if !idle || rate > self.rate() {
@@ -227,6 +275,11 @@ impl Inflight {
             // What was sent in excess drains first.
             self.turn = 1;
         }
+        self.set_limit(least);
+    }
+
+    /// What is kept under way from now on; `least` is the shortest round trip that was seen.
+    fn set_limit(&mut self, least: Duration) {
         let (gain, floor) = match self.startup {
             Some(_) => (STARTING, FIRST),
             None => (GAINS[self.turn], LEAST),
@@ -261,6 +314,11 @@ impl Startup {
         }
         self.stalled >= PLATEAU
     }
+}
+
+/// Whether the round trip `trip` is that of a queue, on a path where it was `least`.
+fn queues(trip: Duration, least: Duration) -> bool {
+    trip > least * 2 + SHORTEST
 }
 
 fn remember<T>(of: &mut VecDeque<T>, what: T) {
@@ -403,8 +461,19 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_becomes_longer_is_filled() {
+        for (rate, before, after) in [(12_500, 10, 200), (12_500, 20, 300), (1_250, 20, 300)] {
+            let mut bulk = Bulk::new();
+            bulk.run(4_000, rate, before);
+            bulk.run(10_000, rate, after);
+            let (limit, holds) = (bulk.inflight.limit, rate * after);
+            assert!(limit * 10 >= holds * 9, "{limit} for {holds}");
+        }
+    }
+
+    #[test]
     fn a_path_that_becomes_a_hundred_times_slower_is_given_less_as_soon_as_that_is_seen() {
-        for (trip, seconds) in [(10, 4), (100, 36)] {
+        for (trip, seconds) in [(10, 4), (100, 24)] {
             let mut bulk = Bulk::new();
             bulk.run(4_000, 12_500, trip);
             // What is under way by then needs half of the time.
