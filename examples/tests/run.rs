@@ -11,7 +11,10 @@ fn run(name: &str) {
     let said = String::from_utf8_lossy(&output.stdout);
     let failed = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{failed}");
-    assert!(said.contains("ten megabytes went") || said.contains("bytes went to"), "{said}");
+    assert!(
+        said.contains("ten megabytes went") || said.contains("bytes went to"),
+        "{said}"
+    );
 }
 
 macro_rules! examples {
