@@ -262,6 +262,7 @@ impl World {
                         serial,
                         end: None,
                         reading: false,
+                        asked: false,
                         writing: false,
                     };
                     let old = task.sockets.insert(socket.0, new);
@@ -276,7 +277,11 @@ impl World {
                     self.at(self.now + latency, syn);
                 }
                 Ask::WantRead(socket) => task.socket(socket).reading = true,
-                Ask::WantWrite(socket) => task.socket(socket).writing = true,
+                Ask::WantWrite(socket) => {
+                    let socket = task.socket(socket);
+                    socket.writing = true;
+                    socket.asked = true;
+                }
                 Ask::Shutdown(socket) => {
                     let end = task.socket(socket).end.expect("FIN before the connection");
                     self.network.finish(self.now, end);
@@ -353,8 +358,10 @@ impl World {
         let machine = task.machine.machine();
         let mut slices = [IoSlice::new(&[]); 16];
         let filled = machine.gather(self.now, id, &mut slices);
+        let asked = std::mem::take(&mut socket.asked);
         if filled == 0 {
             socket.writing = false;
+            self.asked_in_vain += usize::from(asked);
             return true;
         }
         match self.network.write(self.now, end, &slices[..filled]) {

@@ -29,6 +29,11 @@ impl Rate {
         }
     }
 
+    /// From now on so many bytes go out in a second; those that wait keep the time that they were told.
+    pub const fn set_rate(&mut self, bytes_per_second: u64) {
+        self.bytes_per_second = bytes_per_second;
+    }
+
     /// Takes bytes in, behind those that wait.
     pub fn push(&mut self, now: Instant, bytes: Bytes) {
         let now = u128::from(now.as_micros()) * 1_000;

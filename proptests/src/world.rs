@@ -69,6 +69,8 @@ pub(crate) struct Socket {
     pub(crate) end: Option<End>,
     pub(crate) reading: bool,
     pub(crate) writing: bool,
+    /// Was asked to be written to, and has not been yet.
+    pub(crate) asked: bool,
 }
 
 /// Something that happens at a time.
@@ -100,6 +102,8 @@ pub struct World {
     pub now: Instant,
     /// Whether more is read from sockets than their read limit allows, as a careless adapter might.
     pub careless: bool,
+    /// How often a task was asked to write to a socket and then had nothing for it: each is a turn of an adapter's loop for nothing.
+    pub asked_in_vain: usize,
     /// Everything that was said, and when.
     pub notices: Vec<(Instant, Notice)>,
     pub(crate) network: Network,
@@ -140,6 +144,7 @@ impl World {
         Self {
             now: Instant::from_millis(1_000),
             careless: false,
+            asked_in_vain: 0,
             notices: Vec::new(),
             network: Network::new(shape, seed),
             puppets: Vec::new(),
@@ -503,6 +508,7 @@ impl World {
                 serial,
                 end,
                 reading: false,
+                asked: false,
                 writing: false,
             };
             let old = task.sockets.insert(socket.0, new);

@@ -37,7 +37,7 @@ pub async fn run_client(
             None | Some(Stop::Now) => return,
             Some(Stop::No) => {}
             Some(Stop::Drain(grace)) => {
-                let now = driver.now();
+                let now = driver.look();
                 driver.machine.drain(now, grace);
             }
         }

@@ -29,6 +29,9 @@ const READ_BUDGET_BYTES: usize = 128 * 1024;
 /// Bytes written to one socket before the others get their turn.
 const WRITE_BUDGET_BYTES: usize = 512 * 1024;
 
+/// Sockets read before what came of it is written. Enough to make large batches for the carrier.
+const READS_BEFORE_WRITES: usize = 24;
+
 /// Slices given to the kernel in one call.
 const SLICES_MAX: usize = 64;
 
@@ -57,6 +60,8 @@ pub(crate) struct Driver<M, R: Runtime> {
     pub(crate) machine: M,
     env: Env,
     read_token: Option<ReadToken>,
+    /// The time as it was last looked at: when a turn began, and after each read and write, which are what takes time.
+    now: Instant,
     board: Arc<Board>,
     rung: Vec<u32>,
     sockets: Sockets<R>,
@@ -73,6 +78,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
     pub(crate) fn new(machine: M, runtime: R, env: Env, board: Arc<Board>) -> Self {
         Self {
             machine,
+            now: env.clock.now(),
             env,
             read_token: None,
             timer: runtime.timer(),
@@ -96,7 +102,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
     /// Hands over a non-blocking socket that the machine has given `id` to. The runtime waits on it from now on.
     pub(crate) fn insert(&mut self, id: SocketId, stream: TcpStream, purpose: Purpose) {
         if let Err(error) = self.sockets.insert(id.0, stream, purpose) {
-            self.machine.failed(self.env.clock.now(), id, error.kind());
+            self.machine.failed(self.now, id, error.kind());
         }
     }
 
@@ -110,9 +116,15 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
         self.handed_over.drain(..)
     }
 
-    /// The time for calls to the machine.
-    pub(crate) fn now(&self) -> Instant {
-        self.env.clock.now()
+    /// The time for calls to the machine between turns.
+    pub(crate) fn look(&mut self) -> Instant {
+        self.now = self.env.clock.now();
+        self.now
+    }
+
+    /// The time for calls to the machine within a turn.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
     }
 
     /// One turn. Ready when the machine is done.
@@ -126,6 +138,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
     ) -> Poll<()> {
         let mut rung = mem::take(&mut self.rung);
         self.board.take(context.waker(), &mut rung);
+        self.look();
         inbox(self);
         for socket in rung.drain(..) {
             self.sockets.rung(socket);
@@ -139,9 +152,8 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
         self.read_all(&mut buffers);
         self.carry_out();
         self.write_all();
-        let now = self.env.clock.now();
-        buffers.carrier.rest(now);
-        buffers.local.rest(now);
+        buffers.carrier.rest(self.now);
+        buffers.local.rest(self.now);
         BUFFERS.set(buffers);
         self.carry_out();
 
@@ -157,7 +169,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
     }
 
     fn handle_timeout(&mut self) {
-        let now = self.env.clock.now();
+        let now = self.now;
         if self.machine.poll_timeout().is_some_and(|at| at <= now) {
             self.machine.handle_timeout(now);
         }
@@ -171,7 +183,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
         };
         if self.timer_at.is_none_or(|set| set > deadline) {
             self.timer_at = Some(deadline);
-            self.timer.set(deadline - self.env.clock.now());
+            self.timer.set(deadline - self.now);
         }
         if self.timer.poll(context).is_ready() {
             self.timer_at = None;
@@ -180,7 +192,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
     }
 
     fn carry_out(&mut self) {
-        let now = self.env.clock.now();
+        let now = self.now;
         while let Some(ask) = self.machine.poll_ask(now) {
             match ask {
                 Ask::Resolve {
@@ -238,7 +250,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
 
     fn hear_answers(&mut self) {
         while let Some(answered) = self.questions.next_answer() {
-            let now = self.env.clock.now();
+            let now = self.now;
             match answered {
                 Answered::Told(told) => self.machine.tell(now, told),
                 Answered::Found(host, found) => {
@@ -254,9 +266,10 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
         }
     }
 
-    /// Reads once, within the budget, from every socket listed now.
+    /// Reads once, within the budget, from every socket listed now. After a number of them what came of it is written, so that the answers of the first
+    /// don't wait for the requests of all.
     fn read_all(&mut self, buffers: &mut Buffers) {
-        for _ in 0..self.sockets.readers() {
+        for read in 1..=self.sockets.readers() {
             let Some(index) = self.sockets.next_to_read() else {
                 return;
             };
@@ -266,11 +279,14 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
                     Dialled::Connected => Told::Connected { socket },
                     Dialled::Failed(kind) => Told::ConnectFailed { socket, kind },
                 };
-                self.machine.tell(self.env.clock.now(), told);
+                self.machine.tell(self.now, told);
             } else {
                 self.read(index, buffers);
             }
             self.carry_out();
+            if read % READS_BEFORE_WRITES == 0 {
+                self.write_all();
+            }
         }
     }
 
@@ -287,7 +303,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
             let limit = self.machine.read_limit(socket);
             if limit == 0 || self.sockets.has_ended(index) {
                 if let Some(error) = self.sockets.error_unread(index) {
-                    self.machine.failed(self.env.clock.now(), socket, error);
+                    self.machine.failed(self.now, socket, error);
                 }
                 return;
             }
@@ -295,23 +311,25 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
                 self.sockets.want_read(index);
                 return;
             }
-            match self.sockets.read(index, slabs.room(limit)) {
+            let read = self.sockets.read(index, slabs.room(limit));
+            if read.is_ready() {
+                self.now = self.env.clock.now();
+            }
+            match read {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => {
                     // If the socket is still there when it is looked at again, it is watched from then on.
                     self.sockets.want_read(index);
-                    return self.machine.received_eof(self.env.clock.now(), socket);
+                    return self.machine.received_eof(self.now, socket);
                 }
                 Poll::Ready(Ok(n)) => {
                     budget = budget.saturating_sub(n);
                     let data = slabs.hand_over(n);
-                    self.machine.received(self.env.clock.now(), socket, data);
+                    self.machine.received(self.now, socket, data);
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(error)) => {
-                    return self
-                        .machine
-                        .failed(self.env.clock.now(), socket, error.kind());
+                    return self.machine.failed(self.now, socket, error.kind());
                 }
             }
         }
@@ -333,9 +351,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
         let mut budget = WRITE_BUDGET_BYTES;
         loop {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let filled = self
-                .machine
-                .gather(self.env.clock.now(), socket, &mut slices);
+            let filled = self.machine.gather(self.now, socket, &mut slices);
             let Some(slices @ [_, ..]) = slices.get(..filled) else {
                 return;
             };
@@ -343,17 +359,19 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
                 self.sockets.want_write(index);
                 return;
             }
-            match self.sockets.write(index, slices) {
+            let written = self.sockets.write(index, slices);
+            if written.is_ready() {
+                self.now = self.env.clock.now();
+            }
+            match written {
                 Poll::Pending => return,
                 Poll::Ready(Ok(n)) => {
                     budget = budget.saturating_sub(n.max(1));
-                    self.machine.written(self.env.clock.now(), socket, n);
+                    self.machine.written(self.now, socket, n);
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(error)) => {
-                    return self
-                        .machine
-                        .failed(self.env.clock.now(), socket, error.kind());
+                    return self.machine.failed(self.now, socket, error.kind());
                 }
             }
         }

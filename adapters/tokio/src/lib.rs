@@ -12,3 +12,8 @@ pub use adit_driver::{
     serve_answers, stopper,
 };
 pub use runtime::{Tokio, runtime};
+
+/// The programs of the guide for those who build Adit into something else.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+pub struct Embedding;

@@ -35,6 +35,15 @@ const STARTING: u64 = 300;
 /// Rounds without a quarter more, after which the rate is no longer expected to double.
 const PLATEAU: u32 = 3;
 
+/// A rate that is less than this part of what was thought to be possible, behind a queue, may be that of a path that has become slower; and so many looks in a row
+/// tell it from a path on which nothing moved for a moment.
+const FALL: u64 = 4;
+const FALLEN: u32 = 2;
+
+/// Time between two looks, at least: in shorter ones a machine that was busy elsewhere would pass for a slow path. And in round trips.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOK_TRIPS: u32 = 8;
+
 /// Rounds for which a measurement counts.
 const MEMORY: usize = 10;
 
@@ -59,6 +68,9 @@ pub(crate) struct Inflight {
     /// Which of [`GAINS`] the present round has, once the rate has stopped doubling.
     turn: usize,
     startup: Option<Startup>,
+    look: Look,
+    /// Looks in a row that saw a path that is slower by far than before.
+    fallen: u32,
 }
 
 /// From one acknowledgement to that of what was sent since.
@@ -72,6 +84,15 @@ struct Round {
     idle: bool,
     /// There would have been more, if the peer had granted more credit.
     pressed: bool,
+    trip: Option<Duration>,
+}
+
+/// What was seen since the last look at whether the path has become slower: a round takes as long as the queue is, and may be too long to wait for.
+#[derive(Debug)]
+struct Look {
+    began: Instant,
+    acked: u64,
+    idle: bool,
     trip: Option<Duration>,
 }
 
@@ -107,6 +128,13 @@ impl Inflight {
                 trip: LONGEST,
                 stalled: 0,
             }),
+            look: Look {
+                began: now,
+                acked: position,
+                idle: true,
+                trip: None,
+            },
+            fallen: 0,
         }
     }
 
@@ -134,7 +162,9 @@ impl Inflight {
             && *at <= position
         {
             let trip = now - *sent;
-            self.round.trip = Some(self.round.trip.map_or(trip, |least| least.min(trip)));
+            for least in [&mut self.round.trip, &mut self.look.trip] {
+                *least = Some(least.map_or(trip, |least| least.min(trip)));
+            }
             self.marks.pop_front();
         }
         let long_enough = now >= self.round.began + SHORTEST;
@@ -142,12 +172,47 @@ impl Inflight {
             self.end_round(now);
             self.begin_round(now);
         }
+        if now >= self.look.began + LOOK {
+            self.look(now);
+        }
+    }
+
+    /// Forgets the rate of a path that has become slower by far. Until it were forgotten in its turn, the queue would stand for ten times what it takes to get
+    /// through it.
+    fn look(&mut self, now: Instant) {
+        let (Some(trip), Some(least)) = (self.look.trip, self.trips.iter().min().copied()) else {
+            return;
+        };
+        let took = now - self.look.began;
+        if took < least * LOOK_TRIPS {
+            return;
+        }
+        let delivered = self.acked - self.look.acked;
+        let rate = delivered.saturating_mul(1_000_000) / micros(took).max(1);
+        let slower = !self.look.idle && queues(trip, least) && rate < self.rate() / FALL;
+        self.fallen = if slower { self.fallen + 1 } else { 0 };
+        self.look = Look {
+            began: now,
+            acked: self.acked,
+            idle: false,
+            trip: None,
+        };
+        if self.fallen == FALLEN {
+            self.fallen = 0;
+            self.rates.clear();
+            remember(&mut self.rates, rate);
+            self.startup = None;
+            self.turn = 1;
+            self.begin_round(now);
+            self.set_limit(least);
+        }
     }
 
     /// There was room, and nothing to send. That tells nothing of the path, unless it was the peer's credit that ran out: it grows with what the path
     /// delivers.
     pub(crate) const fn idle(&mut self) {
         self.round.idle = !self.round.pressed;
+        self.look.idle |= self.round.idle;
     }
 
     /// Credit ran out: more would have been sent.
@@ -182,14 +247,19 @@ impl Inflight {
             return;
         };
         let delivered = self.acked - self.round.acked;
-        if delivered < LEAST {
-            // An exchange of little: its acknowledgement may have waited for company.
+        // An exchange of little: its acknowledgement may have waited for company. Who has more to send keeps all of the limit but a frame under way; if that told
+        // nothing, a limit that is at its least could never grow again.
+        let little = match self.round.idle {
+            true => LEAST,
+            false => LEAST.min(self.limit * 2 / 3),
+        };
+        if delivered < little {
             return;
         }
         let took = micros(now - self.round.began).max(1);
         let rate = delivered.saturating_mul(1_000_000) / took;
         let least = self.trips.iter().min().copied().unwrap_or(trip);
-        let queues = trip > least * 2 + SHORTEST;
+        let queues = queues(trip, least);
         // What an application does not send tells nothing about the path, unless what it does send is more than was thought to be possible.
         let idle = self.round.idle;
         if !idle || rate > self.rate() {
@@ -205,6 +275,11 @@ impl Inflight {
             // What was sent in excess drains first.
             self.turn = 1;
         }
+        self.set_limit(least);
+    }
+
+    /// What is kept under way from now on; `least` is the shortest round trip that was seen.
+    fn set_limit(&mut self, least: Duration) {
         let (gain, floor) = match self.startup {
             Some(_) => (STARTING, FIRST),
             None => (GAINS[self.turn], LEAST),
@@ -239,6 +314,11 @@ impl Startup {
         }
         self.stalled >= PLATEAU
     }
+}
+
+/// Whether the round trip `trip` is that of a queue, on a path where it was `least`.
+fn queues(trip: Duration, least: Duration) -> bool {
+    trip > least * 2 + SHORTEST
 }
 
 fn remember<T>(of: &mut VecDeque<T>, what: T) {
@@ -366,6 +446,99 @@ mod tests {
             inflight.acknowledged(now, inflight.carried);
             assert!(inflight.limit >= LEAST);
             assert!(inflight.marks.len() <= MARKS && inflight.rates.len() <= MEMORY);
+        }
+    }
+
+    #[test]
+    fn a_path_that_becomes_a_hundred_times_faster_is_filled() {
+        for trip in [20, 100] {
+            let mut bulk = Bulk::new();
+            bulk.run(4_000, 125, trip);
+            bulk.run(10_000, 12_500, trip);
+            let (limit, holds) = (bulk.inflight.limit, 12_500 * trip);
+            assert!(limit * 10 >= holds * 9, "{limit} for {holds}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_becomes_longer_is_filled() {
+        for (rate, before, after) in [(12_500, 10, 200), (12_500, 20, 300), (1_250, 20, 300)] {
+            let mut bulk = Bulk::new();
+            bulk.run(4_000, rate, before);
+            bulk.run(10_000, rate, after);
+            let (limit, holds) = (bulk.inflight.limit, rate * after);
+            assert!(limit * 10 >= holds * 9, "{limit} for {holds}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_becomes_a_hundred_times_slower_is_given_less_as_soon_as_that_is_seen() {
+        for (trip, seconds) in [(10, 4), (100, 24)] {
+            let mut bulk = Bulk::new();
+            bulk.run(4_000, 12_500, trip);
+            // What is under way by then needs half of the time.
+            assert!(bulk.inflight.limit <= seconds * 125_000 / 2);
+            bulk.run(seconds * 1_000, 125, trip);
+            let limit = bulk.inflight.limit;
+            assert!(limit <= 2 * LEAST, "{limit} after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_path_on_which_nothing_moves_for_a_moment_is_not_taken_for_a_slower_one() {
+        let mut bulk = Bulk::new();
+        bulk.run(4_000, 12_500, 20);
+        for _ in 0..10 {
+            let limit = bulk.inflight.limit;
+            bulk.path_free_at += 1_000_000;
+            for part in &mut bulk.under_way {
+                part.0 += 1_000_000;
+            }
+            for _ in 0..130 {
+                bulk.run(10, 12_500, 20);
+                let now = bulk.inflight.limit;
+                assert!(now * 3 > limit * 2, "{limit} {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_way_to_acknowledge_and_no_clock_make_it_stop_or_grow() {
+        // Positions and times up to the last that there are.
+        for (position, clock) in [(0, 0), (u64::MAX - (1 << 40), u64::MAX - (1 << 34))] {
+            let mut inflight = Inflight::new(Instant::from_micros(clock), position);
+            let mut dice = 1_u64;
+            let mut roll = |sides: u64| {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (dice >> 33) % sides
+            };
+            for step in 0..200_000_u64 {
+                // Forward by nothing, a little, or hours; and at times back.
+                let jump = [0, 1, 1_000, 3_600_000_000][roll(4) as usize];
+                let now = Instant::from_micros((clock + step).saturating_add(jump));
+                while inflight.has_room(0) && roll(8) > 0 {
+                    inflight.sent(now, 1 + roll(16_384));
+                }
+                match roll(8) {
+                    0 => inflight.idle(),
+                    1 => inflight.pressed(),
+                    _ => {}
+                }
+                // Unit by unit, a part, all at once, nothing.
+                let new = match roll(4) {
+                    0 => inflight.under_way().min(1),
+                    1 => roll(inflight.under_way() + 1),
+                    2 => inflight.under_way(),
+                    _ => 0,
+                };
+                if new > 0 {
+                    inflight.acknowledged(now, inflight.acked + new);
+                }
+                assert!(inflight.limit >= LEAST);
+                assert!(inflight.marks.len() <= MARKS && inflight.rates.len() <= MEMORY);
+            }
+            inflight.acknowledged(Instant::from_micros(u64::MAX), inflight.carried);
+            assert!(inflight.has_room(0));
         }
     }
 }

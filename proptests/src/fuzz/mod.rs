@@ -1,9 +1,20 @@
 //! What a fuzzer calls: one function for each thing that reads bytes of strangers, which panics if something is wrong. They are plain functions, so that
 //! any fuzzer can drive them; [`mutate`] is a small one of our own, which needs no other tool.
 
+// The tests of adit-link have their own records from it as well; a crate of its own would be more than it is worth.
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a kit of tests, of which each uses a part"
+)]
+#[path = "../../../adapters/link/tests/link/by_hand.rs"]
+mod by_hand;
 mod bytes_in;
 mod connection;
 mod handshake;
+mod records;
+
+use ring as cryptography;
 
 use crate::random::Random;
 
@@ -11,13 +22,14 @@ use crate::random::Random;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("decoder", bytes_in::decoder),
     ("websocket", bytes_in::websocket),
     ("upgrade", bytes_in::upgrade),
     ("handshake", handshake::handshake),
     ("endpoint", handshake::endpoint),
     ("connection", connection::connection),
+    ("records", records::records),
 ];
 
 /// The longest input that [`mutate`] makes, in bytes.

@@ -31,6 +31,21 @@ fn an_echo_comes_back_whole_through_the_tunnel_for_many_seeds() {
 }
 
 #[test]
+fn exchanges_cost_no_turn_for_nothing() {
+    let mut world = tunnel_to(Behaviour::Echo, 7);
+    let visitor = world.visitor(PORT);
+    world.say(visitor, &bytes(1_000));
+    world.expect_heard(visitor, &bytes(1_000));
+    let before = world.asked_in_vain;
+    for exchange in 2..=100 {
+        world.say(visitor, &bytes(1_000));
+        let heard = exchange * 1_000;
+        assert!(world.run_until(SECOND, |world| world.heard(visitor).len() == heard));
+    }
+    assert_eq!(world.asked_in_vain, before);
+}
+
+#[test]
 fn a_visitor_that_half_closes_reads_the_reply_afterwards() {
     let mut world = tunnel_to(Behaviour::Manual, 1);
     let visitor = world.visitor(PORT);

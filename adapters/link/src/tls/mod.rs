@@ -212,11 +212,12 @@ impl Tls {
     /// Moves the records that are ready to the output.
     pub(crate) fn flush(&mut self, output: &mut Output) {
         let first = mem::take(&mut self.first);
+        let room = output.is_empty();
         output.append(|out| {
             out.extend_from_slice(&first);
             match &mut self.stage {
                 Stage::Rustls(connection) => write_out(connection, out),
-                Stage::Records(records) => records.settle(out),
+                Stage::Records(records) => records.settle(room, out),
                 Stage::Failed => {}
             }
         });

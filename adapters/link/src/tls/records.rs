@@ -3,10 +3,10 @@
 //! rustls makes the handshake and hands its keys over; from there on, bytes are opened in the buffer that they were read into, and sealed in the one that they are
 //! written from. rustls's own buffers would cost three copies more in each direction.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::{Buf, BufMut, BytesMut};
-use rustls::{AlertDescription, Connection, Error};
+use rustls::{AlertDescription, Connection, Error, InvalidMessage};
 
 use super::{
     RECORD_MAX,
@@ -22,6 +22,9 @@ const APPLICATION_DATA: u8 = 23;
 /// Handshake messages that may come after the handshake (RFC 8446 section 4).
 const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
+
+/// The longest body of a record, in bytes (RFC 8446 section 5.2).
+const BODY_MAX: usize = RECORD_MAX + 256;
 
 /// Longest handshake message that is put together from several records, in bytes. A ticket is all that an honest peer sends, of a few hundred bytes.
 const MESSAGE_MAX: usize = 16_384;
@@ -102,9 +105,17 @@ impl Records {
             // Outside of the handshake everything is sealed.
             return Err(unexpected);
         }
+        // Longer ones are refused before anything is done with them (RFC 8446 section 5.2).
+        if usize::from(u16::from_be_bytes([head[3], head[4]])) > BODY_MAX {
+            return Err(Error::PeerSentOversizedRecord);
+        }
         record.advance(HEAD);
         let len = self.receive.open(head, &mut record);
         record.truncate(len.map_err(|_| Error::DecryptError)?);
+        // Padding counts as well (RFC 8446 section 5.4).
+        if record.len() > RECORD_MAX + 1 {
+            return Err(Error::PeerSentOversizedRecord);
+        }
         let kind = unpad(&mut record)?;
         if record.len() > RECORD_MAX {
             return Err(Error::PeerSentOversizedRecord);
@@ -128,37 +139,49 @@ impl Records {
     /// Handshake messages, whole or in part.
     fn messages(&mut self, bytes: &[u8]) -> Result<Received, Error> {
         self.message.extend_from_slice(bytes);
-        while let Some((&[kind, a, b, c], rest)) = self.message.split_first_chunk::<4>() {
-            let len = u32::from_be_bytes([0, a, b, c]) as usize;
-            if len > MESSAGE_MAX {
+        let message = mem::take(&mut self.message);
+        let mut left = &message[..];
+        while let Some((&kind, behind)) = left.split_first() {
+            // Sessions of TLS are not kept, so nobody looks into a ticket: a carrier lives long.
+            let ticket = kind == NEW_SESSION_TICKET && self.client;
+            if !ticket && kind != KEY_UPDATE {
                 return Err(Error::General(
-                    "a handshake message that is too long".to_owned(),
+                    "a handshake message that does not belong here".to_owned(),
                 ));
             }
-            let Some(body) = rest.get(..len) else {
+            let Some((&[a, b, c], behind)) = behind.split_first_chunk() else {
                 break;
             };
-            match (kind, body) {
-                // Sessions of TLS are not kept: a carrier lives long.
-                (NEW_SESSION_TICKET, _) if self.client => {}
-                // The keys change at the end of a record.
-                (KEY_UPDATE, [asked @ (0 | 1)]) if rest.len() == len => {
-                    self.update_owed |= *asked == 1;
-                    let updated = self.receive.update();
-                    updated.ok_or_else(|| Error::General("no further keys".to_owned()))?;
-                }
-                _ => {
-                    return Err(Error::General(
-                        "a handshake message that does not belong here".to_owned(),
-                    ));
-                }
+            let len = u32::from_be_bytes([0, a, b, c]) as usize;
+            if len > MESSAGE_MAX {
+                return Err(InvalidMessage::HandshakePayloadTooLarge.into());
             }
-            self.message.drain(..4 + len);
+            if !ticket && len != 1 {
+                return Err(InvalidMessage::TrailingData("KeyUpdate").into());
+            }
+            let Some((body, behind)) = behind.split_at_checked(len) else {
+                break;
+            };
+            if !ticket {
+                self.key_update(body, behind)?;
+            }
+            left = behind;
         }
-        if self.message.is_empty() {
-            self.message = Vec::new();
-        }
+        self.message = left.to_vec();
         Ok(Received::Nothing)
+    }
+
+    fn key_update(&mut self, body: &[u8], behind: &[u8]) -> Result<(), Error> {
+        let &[asked @ (0 | 1)] = body else {
+            return Err(InvalidMessage::InvalidKeyUpdate.into());
+        };
+        // The keys change at the end of a record.
+        if !behind.is_empty() {
+            return Err(Error::General("a message behind KeyUpdate".to_owned()));
+        }
+        self.update_owed |= asked == 1;
+        let updated = self.receive.update();
+        updated.ok_or_else(|| Error::General("no further keys".to_owned()))
     }
 
     /// Says good-bye (close_notify).
@@ -166,9 +189,10 @@ impl Records {
         self.alert.get_or_insert([1, 0]);
     }
 
-    /// What is owed to the peer: an update of the keys, the last alert.
-    pub(super) fn settle(&mut self, out: &mut BytesMut) {
-        if (self.update_owed || self.send.is_nearly_used_up()) && !self.ended {
+    /// What is owed to the peer: an update of the keys if there is `room`, the last alert. Without, a peer that asks again and again and reads nothing would make
+    /// the output grow without end; the update is due only before the next data (RFC 8446 section 4.6.3).
+    pub(super) fn settle(&mut self, room: bool, out: &mut BytesMut) {
+        if room && (self.update_owed || self.send.is_nearly_used_up()) && !self.ended {
             self.update_owed = false;
             let update = [KEY_UPDATE, 0, 0, 1, 0];
             self.ended |= self
@@ -190,7 +214,7 @@ impl Records {
         out: &mut BytesMut,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), Error> {
-        self.settle(out);
+        self.settle(true, out);
         if self.ended {
             return Err(Error::EncryptError);
         }
@@ -256,6 +280,10 @@ fn fatal(error: &Error) -> [u8; 2] {
         Error::AlertReceived(_) => return [1, AlertDescription::CloseNotify.into()],
         Error::DecryptError => AlertDescription::BadRecordMac,
         Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
+        Error::InvalidMessage(InvalidMessage::InvalidKeyUpdate) => {
+            AlertDescription::IllegalParameter
+        }
+        Error::InvalidMessage(_) => AlertDescription::DecodeError,
         _ => AlertDescription::UnexpectedMessage,
     };
     [2, description.into()]

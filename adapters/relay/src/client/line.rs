@@ -371,8 +371,11 @@ impl Line {
                 asking.has_output().then_some(socket)
             }
             (phase, Some(wire)) => {
-                let open = matches!(phase, Phase::Open(_));
-                wire.wants_write(open && stirred).then_some(wire.socket)
+                let more = match phase {
+                    Phase::Open(relaying) => stirred && relaying.session.has_output(),
+                    _ => false,
+                };
+                wire.wants_write(more).then_some(wire.socket)
             }
             _ => None,
         }

@@ -363,9 +363,12 @@ impl Machine for Peer {
         }
         self.pull_into_carrier(now);
         let stirred = std::mem::take(&mut self.stirred);
-        let open = matches!(self.phase, Phase::Open(_));
+        let more = match &self.phase {
+            Phase::Open(serving) => stirred && serving.session.has_output(),
+            _ => false,
+        };
         if let Some(wire) = &self.wire
-            && wire.wants_write(open && stirred)
+            && wire.wants_write(more)
         {
             self.sockets.want_write(wire.socket);
         }
