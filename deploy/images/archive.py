@@ -2,8 +2,9 @@
 
 usage: archive.py FOLDER "IMAGE..." ARCHITECTURE...
 
-Each image has one program, the CA certificates of FOLDER/ca-certificates.crt or of this system, a folder for state, and nothing else: no shell, no C library. It runs as a user without
-rights. Nothing depends on the time or on this machine, so the same programs and certificates give the same digests.
+Each image has one program, the CA certificates of FOLDER/ca-certificates.crt or of this system, a folder for state, and nothing else: no shell, no C
+library. It runs as a user without rights, and on a read-only root: the folder for state is a volume. Nothing depends on the time or on this machine, so
+the same programs and certificates give the same digests.
 """
 
 import gzip
@@ -17,7 +18,13 @@ import tarfile
 USER = 65532
 OCI = {"x86_64": "amd64", "aarch64": "arm64"}
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
-PORTS = {"adit-server": ["8123/tcp"], "adit-client": [], "adit": ["8123/tcp"]}
+STATE = "var/lib/adit"
+CONTROL = "8123/tcp"
+ABOUT = {
+    "adit-server": "The Adit server: the exit node of a reverse tunnel",
+    "adit-client": "The Adit client: runs beside private services and dials out",
+    "adit": "The Adit reverse tunnel in one command, with a demo",
+}
 
 
 def entry(name, data=None, mode=0o555, owner=0):
@@ -59,7 +66,7 @@ def layer(program, data, certificates):
     for folder in ("etc", "etc/ssl", "etc/ssl/certs"):
         entries.append(entry(folder, mode=0o755))
     entries.append(entry(CERTIFICATES, certificates, mode=0o444))
-    passwd = f"adit:x:{USER}:{USER}::/var/lib/adit:/sbin/nologin\n"
+    passwd = f"adit:x:{USER}:{USER}::/{STATE}:/sbin/nologin\n"
     entries.append(entry("etc/passwd", passwd.encode(), mode=0o444))
     entries.append(entry("etc/group", f"adit:x:{USER}:\n".encode(), mode=0o444))
     entries.append(entry("usr", mode=0o755))
@@ -67,7 +74,7 @@ def layer(program, data, certificates):
     entries.append(entry(f"usr/bin/{program}", data, mode=0o555))
     for folder in ("var", "var/lib"):
         entries.append(entry(folder, mode=0o755))
-    entries.append(entry("var/lib/adit", mode=0o700, owner=USER))
+    entries.append(entry(STATE, mode=0o700, owner=USER))
     return tar(entries)
 
 
@@ -83,8 +90,10 @@ def manifest(layout, program, architecture, data, certificates, labels):
             "config": {
                 "Entrypoint": [f"/usr/bin/{program}"],
                 "User": f"{USER}:{USER}",
-                "WorkingDir": "/var/lib/adit",
-                "ExposedPorts": {port: {} for port in PORTS[program]},
+                "WorkingDir": f"/{STATE}",
+                "Env": [f"HOME=/{STATE}", f"ADIT_STATE_DIR=/{STATE}"],
+                "Volumes": {f"/{STATE}": {}},
+                **({} if program.endswith("client") else {"ExposedPorts": {CONTROL: {}}}),
                 "Labels": labels,
             },
             "rootfs": {
@@ -117,6 +126,7 @@ def main(folder, images, *architectures):
     for program in images.split():
         labels = {
             "org.opencontainers.image.title": program,
+            "org.opencontainers.image.description": ABOUT.get(program, "Adit, a reverse tunnel"),
             "org.opencontainers.image.version": version,
             "org.opencontainers.image.licenses": "MIT OR Apache-2.0",
         }

@@ -5,7 +5,7 @@
 
 use adit_driver::{Clock, Env, Runtime, Start, Stopping, Threads};
 use adit_link::{ClientSetup, ClientTls, ClientUpgrade, Roots};
-use adit_program::{Admin, Failure, Role};
+use adit_program::{Admin, Failure, Phase, Role};
 use adit_relay::client::{Client, ClientConfig, Offer, Proxy};
 use adit_relay::{HostPort, Meter};
 use adit_settings::ClientSettings;
@@ -54,6 +54,8 @@ pub async fn connect(
         settings.url,
         settings.tunnel.as_str(),
     );
+    // A server that is away now is looked for as long as it takes: the program does its work.
+    adit_program::tell_manager(Phase::Ready);
     let running = clients.into_iter().map(|client| {
         let env = Env::logging(clock);
         let (read_token, stopping) = (read_token.clone(), stopping.clone());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use adit_driver::{Stop, Stopper, Stopping, stopper};
 use event_listener::{Event, EventListener};
 
-use crate::Failure;
+use crate::{Failure, Phase, tell_manager};
 
 /// Turns the signals of this process into steps of its end: the first one gives what runs `grace`
 /// to finish, the second ends at once.
@@ -38,6 +38,7 @@ impl Terminations {
             tracing::info!(
                 "stopping: running connections have {grace:?} to finish; a second signal ends at once"
             );
+            tell_manager(Phase::Stopping);
             self.stopper.stop(Stop::Drain(grace));
         }
     }

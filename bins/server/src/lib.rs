@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use adit_driver::{Clock, Env, ReadToken, Runtime, Start, Stopping, Threads};
 use adit_link::{ServerSetup, ServerTls, ServerUpgrade};
-use adit_program::{Admin, Failure, Hangup, Role};
+use adit_program::{Admin, Failure, Hangup, Phase, Role};
 use adit_relay::server::{Ports, Server, ServerConfig, Tunnel, Tunnels};
 use adit_settings::{ServerSettings, TlsChoice, TunnelGrant};
 
@@ -70,6 +70,8 @@ pub async fn serve(
         settings.path.as_str(),
         settings.tunnel.name.as_str(),
     );
+    // Whoever connects from now on waits until the runtime accepts.
+    adit_program::tell_manager(Phase::Ready);
     adit_driver::serve(runtime, server, control, Env::logging(clock), stopping)
         .await
         .map_err(|error| Failure::Runtime(format!("can't wait for clients: {error}")))?;

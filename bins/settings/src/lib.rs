@@ -16,7 +16,7 @@ pub mod values;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::ArgMatches;
+use clap::{ArgMatches, Command};
 
 pub use client::{ClientIdentity, ClientSettings, SESSIONS_MAX};
 pub use error::SettingsError;
@@ -106,6 +106,16 @@ pub fn adit(
         }
         _ => Err(SettingsError::Combination("no command is given".into())),
     }
+}
+
+/// The command lines of `adit`, `adit-server` and `adit-client`, as clap has them: for manuals and completions.
+#[must_use]
+pub fn command_lines() -> [Command; 3] {
+    [
+        flags::adit_command(),
+        flags::server_command("adit-server"),
+        flags::client_command("adit-client"),
+    ]
 }
 
 fn server_settings(

@@ -15,6 +15,7 @@ mod control_port;
 mod demo;
 mod detached;
 mod man_in_the_middle;
+mod manager;
 mod proxies;
 mod refusals;
 mod restarts;

@@ -43,6 +43,11 @@ impl Site {
 
     /// A server that may fail to start.
     pub(crate) fn starting_server(&self, args: &[&str]) -> Program {
+        self.server_in(args, &[])
+    }
+
+    /// The same with these environment variables.
+    pub(crate) fn server_in(&self, args: &[&str], variables: &[(&str, &str)]) -> Program {
         let mut all = vec!["server", "--state-dir", "state"];
         if !args.contains(&"--admin-addr") {
             all.extend(["--admin-addr", "off"]);
@@ -54,7 +59,7 @@ impl Site {
             all.extend(["--token-file", "token"]);
         }
         all.extend(args);
-        Program::start(self.dir(), &all, &[])
+        Program::start(self.dir(), &all, variables)
     }
 
     /// A client of this server.
