@@ -1,6 +1,7 @@
 //! Runs a client: one machine, one task.
 
 use std::future::{Future, poll_fn};
+use std::net::TcpStream;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -10,7 +11,6 @@ use adit_relay::client::Client;
 use crate::Runtime;
 use crate::driver::Driver;
 use crate::env::{Env, ReadToken, Stop, Stopping};
-use crate::ready::Board;
 
 /// Runs `client` until it was told to stop and has.
 ///
@@ -21,10 +21,28 @@ pub async fn run_client(
     client: Client,
     read_token: ReadToken,
     env: Env,
-    mut stopping: Stopping,
+    stopping: Stopping,
 ) {
-    let board = Arc::new(Board::default());
-    let mut driver = Driver::new(client, runtime, env, board).with_token(read_token);
+    let driver = Driver::new(client, runtime, env, Arc::default());
+    run(driver.with_token(read_token), stopping).await;
+}
+
+/// The same over the one connection that there is, which is non-blocking and may be any stream socket: the server is neither looked up nor dialled. Who gives it
+/// says when it has ended, by `stopping`: the client would wait for another.
+pub async fn run_client_over(
+    runtime: impl Runtime,
+    carrier: TcpStream,
+    client: Client,
+    read_token: ReadToken,
+    env: Env,
+    stopping: Stopping,
+) {
+    let driver = Driver::new(client, runtime, env, Arc::default());
+    let driver = driver.with_token(read_token).with_carrier(carrier);
+    run(driver, stopping).await;
+}
+
+async fn run<R: Runtime>(mut driver: Driver<Client, R>, mut stopping: Stopping) {
     loop {
         let mut next = pin!(stopping.next());
         let stop = poll_fn(|context| {

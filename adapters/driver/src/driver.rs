@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::mem;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -60,6 +60,8 @@ pub(crate) struct Driver<M, R: Runtime> {
     pub(crate) machine: M,
     env: Env,
     read_token: Option<ReadToken>,
+    /// Where carriers come from that are not dialled: the first one, and then none.
+    given: Option<Option<TcpStream>>,
     /// The time as it was last looked at: when a turn began, and after each read and write, which are what takes time.
     now: Instant,
     board: Arc<Board>,
@@ -81,6 +83,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
             now: env.clock.now(),
             env,
             read_token: None,
+            given: None,
             timer: runtime.timer(),
             timer_at: None,
             questions: Questions::new(runtime.clone(), Arc::clone(&board)),
@@ -96,6 +99,12 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
     /// How [`Ask::ReadToken`] is answered. Without it the answer is an error.
     pub(crate) fn with_token(mut self, read_token: ReadToken) -> Self {
         self.read_token = Some(read_token);
+        self
+    }
+
+    /// The machine's first carrier is this connection, and there is no other.
+    pub(crate) fn with_carrier(mut self, stream: TcpStream) -> Self {
+        self.given = Some(Some(stream));
         self
     }
 
@@ -208,7 +217,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
                     socket,
                     addr,
                     purpose,
-                } => self.sockets.connect(socket.0, addr, purpose),
+                } => self.connect(socket, addr, purpose),
                 Ask::Route { socket } => {
                     let local = self.sockets.route(socket.0);
                     self.machine.tell(now, Told::Route { socket, local });
@@ -233,7 +242,25 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
         }
     }
 
+    fn connect(&mut self, socket: SocketId, addr: SocketAddr, purpose: Purpose) {
+        match &mut self.given {
+            Some(given) if purpose == Purpose::Carrier => {
+                let only = given
+                    .take()
+                    .ok_or_else(|| io::ErrorKind::NotConnected.into());
+                self.sockets.take_over(socket.0, only, purpose);
+            }
+            _ => self.sockets.connect(socket.0, addr, purpose),
+        }
+    }
+
     fn resolve(&mut self, query: u32, host: String, port: u16, purpose: Purpose) {
+        if purpose == Purpose::Carrier && self.given.is_some() {
+            // Where it is does not matter.
+            let result = Ok(vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))]);
+            let told = Told::Resolved { query, result };
+            return self.questions.answer(Answered::Told(told));
+        }
         if purpose == Purpose::Carrier {
             return self.questions.addresses(query, host, port);
         }

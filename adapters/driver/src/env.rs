@@ -112,6 +112,12 @@ impl Stopper {
 }
 
 impl Stopping {
+    /// Another hand on what stops this.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.shared))
+    }
+
     /// Whether the first step was taken.
     #[must_use]
     pub fn has_begun(&self) -> bool {

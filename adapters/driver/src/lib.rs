@@ -34,7 +34,7 @@ mod time;
 
 pub use all::all;
 pub use answers::serve_answers;
-pub use client::run_client;
+pub use client::{run_client, run_client_over};
 pub use clock::Clock;
 pub use env::{Env, ReadToken, Report, Stop, Stopper, Stopping, log, stopper};
 pub use options::listen;

@@ -75,7 +75,17 @@ impl<R: Runtime> Sockets<R> {
 
     /// Begins to connect; [`dialled`](Self::dialled) tells how it went.
     pub(crate) fn connect(&mut self, index: u32, addr: SocketAddr, purpose: Purpose) {
-        let attempt = options::connect(addr).and_then(|stream| self.runtime.socket(stream));
+        self.take_over(index, options::connect(addr), purpose);
+    }
+
+    /// Takes charge of an attempt to connect, which may have failed already or be at its end.
+    pub(crate) fn take_over(
+        &mut self,
+        index: u32,
+        attempt: io::Result<TcpStream>,
+        purpose: Purpose,
+    ) {
+        let attempt = attempt.and_then(|stream| self.runtime.socket(stream));
         let socket = attempt.map_err(|error| error.kind());
         self.fill(index, socket, true, purpose);
     }

@@ -3,6 +3,8 @@
 //! Exit codes: 0 after it was told to stop, 1 if it could not begin, 2 for settings that make no sense. A
 //! server that can't be reached, or that refuses, is no reason to end: the client says so and goes on trying.
 
+mod stdio;
+
 use adit_driver::{Clock, Env, Runtime, Start, Stopping, Threads};
 use adit_link::{ClientSetup, ClientTls, ClientUpgrade, Roots};
 use adit_program::{Admin, Failure, Phase, Role};
@@ -56,14 +58,27 @@ pub async fn connect(
     );
     // A server that is away now is looked for as long as it takes: the program does its work.
     adit_program::tell_manager(Phase::Ready);
-    let running = clients.into_iter().map(|client| {
-        let env = Env::logging(clock);
-        let (read_token, stopping) = (read_token.clone(), stopping.clone());
-        adit_driver::run_client(runtime.clone(), client, read_token, env, stopping)
-    });
-    adit_driver::all(&runtime, running).await;
+    let outcome = if settings.stdio {
+        let pumps = stdio::Pumps::start(stopping.stopper())?;
+        let client = clients.into_iter().next();
+        let over = client.map(|client| {
+            let (runtime, carrier) = (runtime.clone(), pumps.carrier);
+            let env = Env::logging(clock);
+            adit_driver::run_client_over(runtime, carrier, client, read_token, env, stopping)
+        });
+        adit_driver::all(&runtime, over).await;
+        pumps.ended.outcome()
+    } else {
+        let running = clients.into_iter().map(|client| {
+            let env = Env::logging(clock);
+            let (read_token, stopping) = (read_token.clone(), stopping.clone());
+            adit_driver::run_client(runtime.clone(), client, read_token, env, stopping)
+        });
+        adit_driver::all(&runtime, running).await;
+        Ok(())
+    };
     tracing::info!("stopped");
-    Ok(())
+    outcome
 }
 
 /// A client for each session. On the server each is one of its own, so that a new run of one takes the place of the old run of the same, whatever the others do.
@@ -102,7 +117,11 @@ fn config(settings: &ClientSettings) -> Result<ClientConfig, Failure> {
     };
     Ok(ClientConfig {
         core: adit_program::core_config(settings.session, |_| ())?,
-        proxy: proxy(settings)?,
+        proxy: if settings.stdio {
+            None
+        } else {
+            proxy(settings)?
+        },
         offers: settings.services.iter().map(offer).collect(),
         software: concat!("adit-client/", env!("CARGO_PKG_VERSION")).to_owned(),
         connect_timeout: settings.connect_timeout,

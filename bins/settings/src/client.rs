@@ -17,6 +17,8 @@ use crate::values::{
 pub struct ClientSettings {
     /// The server.
     pub url: ServerUrl,
+    /// Whether standard input and output are the connection to it. `sessions` is 1 then.
+    pub stdio: bool,
     /// Headers to add to the upgrade request, in the order given.
     pub headers: Vec<Header>,
     /// Which proxy to go through; it can be relied on to decide for `url` without an error.
@@ -130,6 +132,12 @@ impl ClientSettings {
                 "--sessions {sessions} is more than {SESSIONS_MAX}: each has buffers of its own, and few are enough"
             ));
         }
+        let stdio = connection.stdio.0;
+        if stdio && sessions > 1 {
+            return wrong(format!(
+                "--sessions {sessions} can't share the one connection of --stdio: leave one of them out"
+            ));
+        }
         if sessions > 1 && services_offered.iter().any(|service| service.port == 0) {
             return wrong(format!(
                 "--sessions {sessions} needs a port for each service: with port 0 each session would be given \
@@ -138,6 +146,7 @@ impl ClientSettings {
         }
         Ok(Self {
             url,
+            stdio,
             headers: connection.header,
             proxy,
             tunnel: tunnel.tunnel,

@@ -23,6 +23,7 @@ mod rogues;
 mod secrets;
 mod sessions;
 mod starting;
+mod stdio;
 mod streams;
 mod trust;
 mod vanishing;

@@ -229,6 +229,9 @@ flag_groups! {
         header: Many<Header> "'NAME: VALUE'";
         /// HTTP proxy to go through, or off. Without it HTTPS_PROXY, ALL_PROXY and NO_PROXY count
         proxy: Maybe<ProxyChoice> "http://[USER:PASSWORD@]HOST:PORT|off";
+        /// Take standard input and output for the connection to the server instead of dialling it,
+        /// and end with it: for whoever starts the client from the server's side, as by ssh
+        stdio: One<Switch> "true|false" = "false";
     }
 
     "Tunnel" Identity {
