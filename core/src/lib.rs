@@ -15,6 +15,49 @@
 //! The loop is: hand over what happened, poll events until there are none, poll frames while the carrier takes them, and come
 //! back at [`poll_timeout`](Session::poll_timeout) at the latest. Polling late costs latency, never correctness.
 //!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use adit_core::{Config, Event, Instant, Open, ServiceId, ServiceKind, Session, Side};
+//! use bytes::Bytes;
+//!
+//! // Time is an argument. Who the two are was settled by a handshake, which is left out here.
+//! let now = Instant::ORIGIN + Duration::from_secs(1);
+//! let config = Arc::new(Config::default());
+//! let mut client = Session::new(Arc::clone(&config), Side::Client, config.limits(), now);
+//! let mut server = Session::new(Arc::clone(&config), Side::Server, config.limits(), now);
+//!
+//! // A verb: the server opens a stream and writes to it. Nothing is awaited.
+//! let open = Open { kind: ServiceKind::Tcp, service: ServiceId(0), visitor: None, dialled: None };
+//! let stream = server.open(now, open)?;
+//! server.write(stream, &mut Bytes::from_static(b"hello"))?;
+//! server.finish(stream)?;
+//!
+//! // What must go out is asked for, frame by frame, and handed in at the other side.
+//! while let Some(frame) = server.poll_transmit(now, 16 * 1024) {
+//!     let bytes = Bytes::from([frame.head(), frame.payload()].concat());
+//!     let slab = bytes.len();
+//!     client.handle_input(now, bytes, slab);
+//! }
+//!
+//! // What follows from it is told as events.
+//! let mut heard = Vec::new();
+//! while let Some(event) = client.poll_event() {
+//!     if let Event::Readable(stream) = event {
+//!         let read: Vec<u8> = client.chunks(stream).flat_map(|chunk| chunk.to_vec()).collect();
+//!         client.consume(now, stream, read.len());
+//!         heard.extend(read);
+//!     }
+//! }
+//! assert_eq!(heard, b"hello");
+//! // And when to come back, if nothing happens before.
+//! assert!(client.poll_timeout().is_some_and(|at| at > now));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A handshake, and both sides over a wire of one's own, stand in the guide `docs/embedding.md`. [`manual`] has what signatures can't say: threats, limits, tuning.
+//!
 //! # The parts
 //!
 //! | file | what it decides |
@@ -52,6 +95,7 @@ mod error;
 mod frame;
 mod handshake;
 mod ids;
+pub mod manual;
 mod random;
 mod schedule;
 mod session;

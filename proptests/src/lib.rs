@@ -3,6 +3,8 @@
 //!
 //! Nothing here waits, reads a clock or opens a socket: a run is a function of its seed, and hours pass in milliseconds.
 //!
+//! Strangers are welcome: README.md says how to test a transport of one's own ([`transport_conformance!`]), and how to run all this in another CI.
+//!
 //! | file | what it is for |
 //! | --- | --- |
 //! | `random` | numbers from a seed |
@@ -16,6 +18,10 @@
 //! | `network`, `puppet` | TCP connections, and the programs at their ends that are not Adit |
 //! | `world`, `drive` | servers and clients, driven as a runtime adapter drives them |
 //! | `scene` | what most scenes in it begin with |
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 pub mod carriers;
 mod drive;
@@ -33,6 +39,7 @@ pub mod shrink;
 pub mod wire;
 pub mod world;
 
+pub use adit_driver::transport_conformance;
 pub use carriers::Carriers;
 pub use ledger::Ledger;
 pub use pair::{Pair, Peer};

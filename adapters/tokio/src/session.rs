@@ -86,7 +86,7 @@ impl Client {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let session = self.0.connect(&Tokio::here(), Carrier(io), facts).await?;
+        let session = self.0.connect(&Tokio::here(), Io(io), facts).await?;
         Ok(Session(session))
     }
 }
@@ -123,7 +123,7 @@ impl Host {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let session = self.0.accept(&Tokio::here(), Carrier(io), exporter).await?;
+        let session = self.0.accept(&Tokio::here(), Io(io), exporter).await?;
         Ok(Session(session))
     }
 }
@@ -229,10 +229,11 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A byte stream of tokio's that carries a session.
-struct Carrier<T>(T);
+/// A byte stream of tokio's, as what carries a session: for the suite (`adit_driver::transport_conformance!`) that a transport of one's own should pass.
+#[derive(Debug)]
+pub struct Io<T>(pub T);
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> driver::Carrier for Carrier<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> driver::Carrier for Io<T> {
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,

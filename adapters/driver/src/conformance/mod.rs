@@ -1,6 +1,6 @@
 //! The suite that every runtime has to pass: the same cases, over real sockets of loopback.
 //!
-//! An adapter's tests are one line, `adit_driver::conformance!(ItsRuntime);`. The cases run the runtime in threads of its own and look at it from
+//! An adapter's tests are one line, `adit_driver::conformance!(ItsRuntime);`; those of a [transport] of one's own are another, [`transport_conformance!`](crate::transport_conformance). The cases run the runtime in threads of its own and look at it from
 //! outside, by blocking calls, so that nothing of the runtime decides about them.
 
 mod cutting;
@@ -8,13 +8,13 @@ mod kit;
 mod machine;
 mod pipe;
 mod server;
-mod sessions;
 mod site;
 mod toy;
+pub mod transport;
 
 pub use machine::*;
+pub use pipe::{Pipe, pipe};
 pub use server::*;
-pub use sessions::*;
 
 /// A test for each case, on the runtime that is named.
 #[macro_export]
@@ -41,9 +41,8 @@ macro_rules! conformance {
             a_transfer_survives_carriers_that_are_reset
             a_server_that_drains_lets_its_visitors_finish
             a_server_that_is_stopped_at_once_leaves_no_port_open
-            a_session_carries_streams_over_any_carrier
-            a_wrong_token_gets_no_session
         }
+        $crate::transport_conformance!(pipes: $runtime, |_| async { $crate::conformance::pipe() });
     };
     ($runtime:ty: $($case:ident)*) => {
         $(

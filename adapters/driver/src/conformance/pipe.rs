@@ -37,13 +37,15 @@ impl Way {
     }
 }
 
-/// One end of a pipe.
-pub(super) struct Pipe {
+/// One end of a pipe in memory that takes 1,500 bytes at a time.
+pub struct Pipe {
     from: Way,
     to: Way,
 }
 
-pub(super) fn pipe() -> (Pipe, Pipe) {
+/// Two connected ends.
+#[must_use]
+pub fn pipe() -> (Pipe, Pipe) {
     let (there, back) = (Way::default(), Way::default());
     let near = Pipe {
         from: back.clone(),

@@ -1,6 +1,7 @@
 //! The side that accepts.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use adit_core::{
 
 use super::handshake::{FRAME_MAX_BYTES, Heard, listen, send};
 use super::{AcceptError, Carrier, ConnectError, Session};
-use crate::Runtime;
 use crate::clock::Clock;
+use crate::{Runtime, within};
 
 /// What lets clients in: their tunnels, and one table of sessions with its limits.
 pub struct Host {
@@ -94,6 +95,9 @@ impl Host {
             })
             .await?;
             if handshake.is_finished() {
+                // Some transports forget what was sent if they are only dropped.
+                let closing = poll_fn(|context| carrier.poll_close(context));
+                let _ = within(runtime, deadline - clock.now(), closing).await;
                 return Err(refused.unwrap_or(AcceptError::Ended));
             }
             match listen(runtime, &mut carrier, clock, handshake.poll_timeout()).await? {
