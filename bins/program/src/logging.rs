@@ -4,7 +4,10 @@
 use std::io::{self, IsTerminal};
 
 use adit_settings::{LogFormat, LogSettings};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Failure;
 
@@ -14,22 +17,24 @@ use crate::Failure;
 ///
 /// The filter can't be read.
 pub fn start_logging(settings: &LogSettings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.filter).map_err(|error| {
+    let filter: Targets = settings.filter.parse().map_err(|error| {
         Failure::Usage(format!(
             "--log-level \"{}\": {error}; give a level (error, warn, info, debug, trace), or levels for \
              parts, as in info,adit_relay=debug",
             settings.filter.escape_debug()
         ))
     })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    let started = match settings.format {
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-        LogFormat::Text => log
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match settings.format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
-            .try_init(),
+            .boxed(),
     };
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
     started.map_err(|error| Failure::Runtime(format!("can't log: {error}")))
 }
