@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A connection, or an attempt at one.
 pub struct Socket {
-    /// Shared with the watch, and with nobody while it is read or written.
+    /// Shared with the watch, and with nobody while it is read.
     stream: Arc<TcpStream>,
     watch: Watch,
 }
@@ -34,7 +34,7 @@ impl Socket {
         })
     }
 
-    /// The stream, for its own methods. The watch, if there is one, is over.
+    /// The stream, to be read. The watch, if there is one, is over.
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         self.watch = Watch::No;
         let stream = Arc::get_mut(&mut self.stream).map(Pin::new);
@@ -66,7 +66,14 @@ impl adit_driver::Socket for Socket {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(context, slices)
+        // By reference: a watch for errors goes on.
+        loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            match self.stream.try_write_vectored(slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
     }
 
     fn poll_failed(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {

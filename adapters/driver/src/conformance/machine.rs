@@ -98,10 +98,13 @@ pub fn a_reset_is_told_and_an_abort_is_a_reset<R: Start>() {
 /// The end has passed, and both sides are silent when the reset comes.
 pub fn a_reset_behind_the_end_of_the_input_is_told<R: Start>() {
     let running = Running::<R>::start(Toy::default());
-    let (mut visitor, upstream) = running.pipe(0);
+    let (mut visitor, mut upstream) = running.pipe(0);
     visitor.write_all(b"all").expect("open");
     visitor.shutdown(Shutdown::Write).expect("open");
     assert_eq!(read_all(&upstream), b"all");
+    // Something goes the other way meanwhile.
+    upstream.write_all(b"reply").expect("open");
+    visitor.read_exact(&mut [0; 5]).expect("open");
     reset(visitor);
     reset_unread(&upstream);
     assert_eq!(running.seen.failed.lock().expect("no panic")[0].0, 0);
