@@ -40,7 +40,11 @@ use crate::{
 /// The one protocol offered and selected: the upgrade is HTTP/1.1's.
 const ALPN: &[u8] = b"http/1.1";
 
-const VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+const VERSIONS: &[&SupportedProtocolVersion] = &[
+    &rustls::version::TLS13,
+    #[cfg(feature = "tls12")]
+    &rustls::version::TLS12,
+];
 
 /// The longest plaintext of one record, in bytes (RFC 8446 section 5.1).
 pub(crate) const RECORD_MAX: usize = 16_384;
