@@ -26,7 +26,14 @@ pub fn start_logging(settings: &LogSettings) -> Result<(), Failure> {
     })?;
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match settings.format {
+        #[cfg(feature = "json")]
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        #[cfg(not(feature = "json"))]
+        LogFormat::Json => {
+            let text =
+                "--log-format json: this program was built without it, to be small; use text";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         LogFormat::Text => lines
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
