@@ -97,7 +97,7 @@ pub fn sessions_on_several_threads_share_a_port<R: Start>() {
     assert_eq!(heard, [&b"first"[..], b"first", b"second", b"second"]);
 }
 
-/// Nothing is awaited between the moment in which the visitors are left for it and its end: no other task runs.
+/// Nothing is awaited between the moment in which the visitors are left for it and its end: on one thread, no other task runs.
 pub fn visitors_left_for_a_task_that_ended_are_served_by_another_session<R: Start>() {
     let control = crate::listen(loopback()).expect("a free port");
     let (addr, port) = (control.local_addr().expect("its address"), free_port());
@@ -135,8 +135,11 @@ pub fn visitors_left_for_a_task_that_ended_are_served_by_another_session<R: Star
         Ok(2),
         "they did not take turns"
     );
-    let answers: Vec<_> = near.iter().map(read_all).collect();
-    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    // Where several threads run the tasks, the one that ends may have taken some before.
+    for visitor in &near {
+        let answer = read_all(visitor);
+        assert!([&b"first"[..], b"second"].contains(&&answer[..]));
+    }
     drop((clients, own));
 }
 
