@@ -4,6 +4,42 @@
 //! over the same traits. This crate is for programs that have not moved yet. No other crate of Adit depends on it, nor on async-std.
 //!
 //! [`AsyncStd`] is the runtime on which [`serve`] and [`run_client`] drive whole servers and clients. [`session`] is for programs of their own.
+//!
+//! ```
+//! use adit_core::{CarrierFacts, ClientId, Token, TunnelName};
+//! use adit_async_std::AsyncStd;
+//! use adit_async_std::session::{Client, Host, Io};
+//! use async_std::io::prelude::{ReadExt, WriteExt};
+//! use async_std::os::unix::net::UnixStream;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! async_std::task::block_on(async {
+//!     let runtime = AsyncStd;
+//!     let token = Token::new(b"3q2-7wEjRWeJq83vEjRWeA")?;
+//!     let tunnel = TunnelName::new("attic")?;
+//!     let host = Host::new(Default::default())?.with_tunnel(&tunnel, &token);
+//!     let client = Client::new(token, tunnel, ClientId::new("kitchen")?);
+//!
+//!     // Anything that is AsyncRead + AsyncWrite will do.
+//!     let (near, far) = UnixStream::pair()?;
+//!     let facts = CarrierFacts { exporter: None, tls: false, certificate_checked: false };
+//!     let accepting = async move { host.accept(&runtime, Io(near), None).await };
+//!     let accepting = async_std::task::spawn(accepting);
+//!     let client = client.connect(&runtime, Io(far), facts).await?;
+//!     let server = accepting.await?;
+//!
+//!     let mut visitor = server.open()?;
+//!     visitor.write_all(b"who is there?").await?;
+//!     visitor.finish()?;
+//!
+//!     let mut request = String::new();
+//!     let mut service = client.accept().await.ok_or("the session ended")?;
+//!     service.read_to_string(&mut request).await?;
+//!     assert_eq!(request, "who is there?");
+//!     # Ok(())
+//! })
+//! # }
+//! ```
 
 use std::future::Future;
 use std::io;

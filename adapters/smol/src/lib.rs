@@ -1,6 +1,42 @@
 //! Adit on smol.
 //!
 //! [`Smol`] is the runtime on which [`serve`] and [`run_client`] drive whole servers and clients. [`session`] is for programs of their own.
+//!
+//! ```
+//! use adit_core::{CarrierFacts, ClientId, Token, TunnelName};
+//! use adit_smol::Smol;
+//! use adit_smol::session::{Client, Host, Io};
+//! use smol::io::{AsyncReadExt, AsyncWriteExt};
+//! use smol::net::unix::UnixStream;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! smol::block_on(async {
+//!     let runtime = Smol::global();
+//!     let token = Token::new(b"3q2-7wEjRWeJq83vEjRWeA")?;
+//!     let tunnel = TunnelName::new("attic")?;
+//!     let host = Host::new(Default::default())?.with_tunnel(&tunnel, &token);
+//!     let client = Client::new(token, tunnel, ClientId::new("kitchen")?);
+//!
+//!     // Anything that is AsyncRead + AsyncWrite will do.
+//!     let (near, far) = UnixStream::pair()?;
+//!     let facts = CarrierFacts { exporter: None, tls: false, certificate_checked: false };
+//!     let accepting = host.accept(&runtime, Io(near), None);
+//!     let connecting = client.connect(&runtime, Io(far), facts);
+//!     let (server, client) = smol::future::zip(accepting, connecting).await;
+//!     let (server, client) = (server?, client?);
+//!
+//!     let mut visitor = server.open()?;
+//!     visitor.write_all(b"who is there?").await?;
+//!     visitor.finish()?;
+//!
+//!     let mut request = String::new();
+//!     let mut service = client.accept().await.ok_or("the session ended")?;
+//!     service.read_to_string(&mut request).await?;
+//!     assert_eq!(request, "who is there?");
+//!     # Ok(())
+//! })
+//! # }
+//! ```
 
 use std::future::Future;
 use std::io;
