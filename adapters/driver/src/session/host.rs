@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -95,9 +96,7 @@ impl Host {
             })
             .await?;
             if handshake.is_finished() {
-                // Some transports forget what was sent if they are only dropped.
-                let closing = poll_fn(|context| carrier.poll_close(context));
-                let _ = within(runtime, deadline - clock.now(), closing).await;
+                let _ = within(runtime, deadline - clock.now(), outlast(&mut carrier)).await;
                 return Err(refused.unwrap_or(AcceptError::Ended));
             }
             match listen(runtime, &mut carrier, clock, handshake.poll_timeout()).await? {
@@ -144,6 +143,15 @@ impl Host {
     fn endpoint(&self) -> MutexGuard<'_, Endpoint> {
         lock(&self.endpoint)
     }
+}
+
+/// Ends the sending direction and waits for the other side to end the other: some transports forget what was sent
+/// and not yet read once they are dropped.
+async fn outlast(carrier: &mut impl Carrier) -> io::Result<()> {
+    poll_fn(|context| carrier.poll_close(context)).await?;
+    let mut ignored = [0; 1024];
+    while poll_fn(|context| carrier.poll_read(context, &mut ignored)).await? > 0 {}
+    Ok(())
 }
 
 enum Progress {
