@@ -1,4 +1,4 @@
-//! Instructions that core and relay execute for a byte or a stream, beside any number of others: what does not swing with the machine. They are counted by
+//! Instructions that core, link and relay execute for a byte, a message or a stream, beside any number of others: what does not swing with the machine. They are counted by
 //! callgrind (package valgrind), in a process for each row.
 //!
 //! ```sh
@@ -9,100 +9,20 @@
 //! that it lies within 5 % of `benches/instructions.txt`, which was reviewed (`ADIT_WRITE_SNAPSHOT=1` writes it anew).
 
 mod callgrind;
-mod core;
-mod relay;
+#[path = "../workloads/mod.rs"]
+mod workloads;
 
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::process::ExitCode;
 
-/// Something that is ready to be counted.
-pub(crate) struct Ready {
-    /// Does it.
-    pub(crate) run: Box<dyn FnMut()>,
-    /// How many of the row's units that is.
-    pub(crate) units: usize,
-}
+use workloads::ROWS;
 
-/// A row: one workload at growing sizes.
-struct Row {
-    name: &'static str,
-    /// What is counted.
-    unit: &'static str,
-    sizes: &'static [usize],
-    prepare: fn(usize) -> Ready,
-    /// Why it may grow, where it may.
-    grows: Option<&'static str>,
-}
-
-const STREAMS: &[usize] = &[1, 100, 10_000];
-const SESSIONS: &[usize] = &[1, 100, 1_000];
-
-/// All of them.
-const ROWS: &[Row] = &[
-    row(
-        "core: bulk on one of n streams",
-        "byte",
-        STREAMS,
-        core::bulk_on_one,
-    ),
-    Row {
-        grows: Some(
-            "10,000 busy streams share the 16 MiB that a session may hold unsent: their frames are of 4 KiB",
-        ),
-        ..row(
-            "core: bulk on n streams at once",
-            "byte",
-            STREAMS,
-            core::bulk_on_all,
-        )
-    },
-    row(
-        "core: a visit beside n streams",
-        "visit",
-        STREAMS,
-        core::visit,
-    ),
-    row(
-        "core: bulk in each of n sessions",
-        "byte",
-        SESSIONS,
-        core::bulk_in_sessions,
-    ),
-    row(
-        "core: a visit in each of n sessions",
-        "visit",
-        SESSIONS,
-        core::visit_in_sessions,
-    ),
-    row(
-        "relay: bulk on one of n streams",
-        "byte",
-        STREAMS,
-        relay::bulk_on_one,
-    ),
-    row(
-        "relay: a visit beside n streams",
-        "visit",
-        STREAMS,
-        relay::visit,
-    ),
-];
-
-const fn row(
-    name: &'static str,
-    unit: &'static str,
-    sizes: &'static [usize],
-    prepare: fn(usize) -> Ready,
-) -> Row {
-    Row {
-        name,
-        unit,
-        sizes,
-        prepare,
-        grows: None,
-    }
-}
+/// Rows whose count may grow, and why.
+const GROWS: &[(&str, &str)] = &[(
+    "core: bulk on n streams at once",
+    "10,000 busy streams share the 16 MiB that a session may hold unsent: their frames are of 4 KiB",
+)];
 
 /// Growth from the least to the greatest size, at most.
 const GROWTH_MAX: f64 = 1.15;
@@ -166,8 +86,9 @@ fn all() -> std::io::Result<Vec<String>> {
         if let (Some(first), Some(last)) = (counts.first(), counts.last()) {
             let grown = last / first;
             let flat = grown <= GROWTH_MAX;
-            if flat == row.grows.is_some() {
-                let known = row.grows.unwrap_or("it should be flat");
+            let known = GROWS.iter().find(|(name, _)| *name == row.name);
+            if flat == known.is_some() {
+                let known = known.map_or("it should be flat", |(_, why)| why);
                 wrong.push(format!("{}: {grown:.2} times as much ({known})", row.name));
             }
         }

@@ -1,7 +1,7 @@
 //! A server's peer and a client of relay, with a bare carrier between them, and visitors and upstreams that are no more than counts of bytes.
 //! What each of the two asks for is done in constant time, so that what grows is theirs.
 
-use crate::Ready;
+use super::Ready;
 use adit_core::{Config, Instant};
 use adit_proptests::scene::{client_config, server_config, token};
 use adit_relay::client::Client;

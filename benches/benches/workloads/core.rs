@@ -1,6 +1,6 @@
 //! Two sessions of core that talk to each other, with as little between them as can be.
 
-use crate::Ready;
+use super::Ready;
 use adit_core::{
     Config, DATA_FRAME_MAX, Instant, Open, ServiceId, ServiceKind, Session, Side, StreamId,
 };
