@@ -216,7 +216,7 @@ impl Framing {
             }
         };
         match tls {
-            Some(tls) => tls.write(output, fill),
+            Some(tls) => tls.write(output, head.len() + len, fill),
             None => {
                 output.append(fill);
                 Ok(())
@@ -235,7 +235,10 @@ impl Framing {
         };
         while let Some(frame) = socket.poll_control() {
             match &mut tls {
-                Some(tls) => tls.write(output, |out| out.extend_from_slice(frame.as_slice()))?,
+                Some(tls) => {
+                    let frame = frame.as_slice();
+                    tls.write(output, frame.len(), |out| out.extend_from_slice(frame))?
+                }
                 None => output.copy(frame.as_slice()),
             }
         }

@@ -85,9 +85,8 @@ fn xor(bytes: &mut [u8], pattern: &[u8]) {
 /// The key again and again, for whole blocks.
 fn repeat<const N: usize>(key: [u8; 4]) -> [u8; N] {
     let mut pattern = [0; N];
-    for (slot, byte) in pattern.iter_mut().zip(key.iter().cycle()) {
-        *slot = *byte;
-    }
+    let (words, _) = pattern.as_chunks_mut();
+    words.fill(key);
     pattern
 }
 

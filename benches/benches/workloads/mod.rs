@@ -82,6 +82,12 @@ pub(crate) const ROWS: &[Row] = &[
         relay::bulk_on_one,
     ),
     row(
+        "relay: an exchange beside n streams",
+        "exchange",
+        STREAMS,
+        relay::exchange,
+    ),
+    row(
         "relay: a visit beside n streams",
         "visit",
         STREAMS,

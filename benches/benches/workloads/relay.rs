@@ -36,9 +36,10 @@ struct Local {
     /// Bytes that it has not said yet, and whether FIN follows.
     says: usize,
     leaves: bool,
-    /// Bytes that it is still to hear before it answers, and the answer, with which it leaves.
+    /// Bytes that it is still to hear before it answers, the answer, and whether it leaves then.
     hears: usize,
     answer: Option<usize>,
+    answers_once: bool,
     /// All it has heard.
     heard: usize,
 }
@@ -325,7 +326,7 @@ impl Tunnel {
                 && let Some(answer) = local.answer.take()
             {
                 local.says += answer;
-                local.leaves = true;
+                local.leaves = local.answers_once;
                 sockets.readable.push_back(id);
             }
         }
@@ -372,6 +373,24 @@ impl Tunnel {
         (tunnel, one)
     }
 
+    /// A request and its answer on a stream that stays.
+    fn exchange(&mut self, visitor: u32, upstream: u32) {
+        let Some(Socket::Local(local)) = self.sockets[CLIENT].get(upstream) else {
+            panic!("it is there");
+        };
+        local.hears = local.heard + REQUEST;
+        local.answer = Some(ANSWER);
+        let Some(Socket::Local(local)) = self.sockets[PEER].get(visitor) else {
+            panic!("it is there");
+        };
+        let heard = local.heard + ANSWER;
+        local.says = REQUEST;
+        self.sockets[PEER].readable.push_back(visitor);
+        self.run();
+        let local = self.sockets[PEER].get(visitor);
+        assert!(matches!(local, Some(Socket::Local(local)) if local.heard == heard));
+    }
+
     fn bulk(&mut self, upstream: u32) {
         let Some(Socket::Local(local)) = self.sockets[CLIENT].get(upstream) else {
             panic!("it is there");
@@ -387,6 +406,7 @@ impl Tunnel {
         self.upstream = || Local {
             hears: REQUEST,
             answer: Some(ANSWER),
+            answers_once: true,
             ..Local::default()
         };
         let socket = self.visitor(REQUEST);
@@ -408,6 +428,17 @@ pub(crate) fn visit(streams: usize) -> Ready {
     tunnel.visit();
     Ready {
         run: Box::new(move || (0..VISITS).for_each(|_| tunnel.visit())),
+        units: VISITS,
+    }
+}
+
+pub(super) fn exchange(streams: usize) -> Ready {
+    let (mut tunnel, _) = Tunnel::with_streams(streams);
+    let visitor = tunnel.visitor(1);
+    let upstream = tunnel.dialled;
+    tunnel.exchange(visitor, upstream);
+    Ready {
+        run: Box::new(move || (0..VISITS).for_each(|_| tunnel.exchange(visitor, upstream))),
         units: VISITS,
     }
 }

@@ -414,7 +414,9 @@ impl Carrier {
         match &mut self.tls {
             Some(tls) => {
                 for part in bytes.chunks(RECORD_MAX) {
-                    tls.write(&mut self.output, |out| out.extend_from_slice(part))?;
+                    tls.write(&mut self.output, part.len(), |out| {
+                        out.extend_from_slice(part)
+                    })?;
                 }
                 Ok(())
             }

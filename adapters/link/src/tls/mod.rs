@@ -188,16 +188,17 @@ impl Tls {
         Ok(())
     }
 
-    /// Encrypts what `fill` appends, at most [`RECORD_MAX`] bytes, as one record.
+    /// Encrypts the `len` bytes that `fill` appends, at most [`RECORD_MAX`], as one record.
     pub(crate) fn write(
         &mut self,
         output: &mut Output,
+        len: usize,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), LinkError> {
         let failed = |_| LinkError::tls(Phase::Open, "no more data can be encrypted");
         match &mut self.stage {
             Stage::Rustls(connection) => {
-                let mut plain = BytesMut::new();
+                let mut plain = BytesMut::with_capacity(len);
                 fill(&mut plain);
                 let written = connection.writer().write_all(&plain);
                 written.map_err(|error| LinkError::tls(Phase::Open, error))
@@ -206,7 +207,7 @@ impl Tls {
                 let first = mem::take(&mut self.first);
                 output.append(|out| {
                     out.extend_from_slice(&first);
-                    records.send(out, fill).map_err(failed)
+                    records.send(out, len, fill).map_err(failed)
                 })
             }
             Stage::Failed => Err(failed(Error::EncryptError)),

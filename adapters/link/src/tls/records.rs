@@ -196,38 +196,42 @@ impl Records {
             self.update_owed = false;
             let update = [KEY_UPDATE, 0, 0, 1, 0];
             self.ended |= self
-                .seal(HANDSHAKE, out, |out| out.put_slice(&update))
+                .seal(HANDSHAKE, out, update.len(), |out| out.put_slice(&update))
                 .is_err()
                 || self.send.update().is_none();
         }
         if let Some(alert) = self.alert
             && !self.ended
         {
-            let _ = self.seal(ALERT, out, |out| out.put_slice(&alert));
+            let _ = self.seal(ALERT, out, alert.len(), |out| out.put_slice(&alert));
             self.ended = true;
         }
     }
 
-    /// Appends a record with what `fill` appends, at most [`RECORD_MAX`] bytes.
+    /// Appends a record with the `len` bytes that `fill` appends, at most [`RECORD_MAX`].
     pub(super) fn send(
         &mut self,
         out: &mut BytesMut,
+        len: usize,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), Error> {
         self.settle(true, out);
         if self.ended {
             return Err(Error::EncryptError);
         }
-        self.seal(APPLICATION_DATA, out, fill)
+        self.seal(APPLICATION_DATA, out, len, fill)
     }
 
     fn seal(
         &mut self,
         kind: u8,
         out: &mut BytesMut,
+        len: usize,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), Error> {
         let start = out.len();
+        // One byte for the type of content.
+        out.reserve(HEAD + len + 1 + TAG);
         out.put_slice(&[0; HEAD]);
         fill(out);
         out.put_u8(kind);

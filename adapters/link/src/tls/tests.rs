@@ -128,9 +128,9 @@ impl Pair {
 
     fn send(&mut self, bytes: &[u8]) {
         for part in bytes.chunks(RECORD_MAX) {
-            let written = self
-                .ours
-                .write(&mut self.output, |out| out.extend_from_slice(part));
+            let written = self.ours.write(&mut self.output, part.len(), |out| {
+                out.extend_from_slice(part)
+            });
             written.unwrap();
         }
     }
@@ -240,7 +240,7 @@ fn a_record_that_was_changed_ends_it_and_the_peer_is_told() {
         assert_eq!(told, Error::AlertReceived(AlertDescription::BadRecordMac));
         let sealed = pair
             .ours
-            .write(&mut pair.output, |out| out.extend_from_slice(b"more"));
+            .write(&mut pair.output, 4, |out| out.extend_from_slice(b"more"));
         assert!(sealed.is_err());
         assert!(pair.output.is_empty());
     }
