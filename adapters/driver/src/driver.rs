@@ -69,6 +69,8 @@ pub(crate) struct Driver<M, R: Runtime> {
     sockets: Sockets<R>,
     questions: Questions<R>,
     lookups: Lookups,
+    /// The machine's time as it was at the end of the last turn.
+    due: Option<Instant>,
     timer: R::Timer,
     /// What the timer is set to.
     timer_at: Option<Instant>,
@@ -84,6 +86,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
             env,
             read_token: None,
             given: None,
+            due: None,
             timer: runtime.timer(),
             timer_at: None,
             questions: Questions::new(runtime.clone(), Arc::clone(&board)),
@@ -169,6 +172,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
         if self.machine.is_done() {
             return Poll::Ready(());
         }
+        self.due = self.machine.poll_timeout();
         if self.sockets.has_work() {
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -179,7 +183,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
 
     fn handle_timeout(&mut self) {
         let now = self.now;
-        if self.machine.poll_timeout().is_some_and(|at| at <= now) {
+        if self.due.is_some_and(|at| at <= now) {
             self.machine.handle_timeout(now);
         }
     }
@@ -187,7 +191,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
     /// Sets the timer to the machine's time, or leaves one that fires earlier: nearly every exchange moves the machine's a little further into the future, and to
     /// wake up for nothing now and then costs less than to set it each time.
     fn wait_for_timeout(&mut self, context: &mut Context<'_>) {
-        let Some(deadline) = self.machine.poll_timeout() else {
+        let Some(deadline) = self.due else {
             return;
         };
         if self.timer_at.is_none_or(|set| set > deadline) {

@@ -21,6 +21,26 @@ struct Slot<R> {
     writing: bool,
 }
 
+/// What happened to a machine since it last had nothing to ask.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// Nothing: it still has nothing to ask, which is what most polls find.
+    #[default]
+    Nothing,
+    /// It was asked for what to write. That brings no carrier a new turn to write.
+    Gathered,
+    /// Anything else: a carrier may have something new to write.
+    Stirred,
+}
+
+impl Since {
+    pub(crate) fn gathered(&mut self) {
+        if *self == Self::Nothing {
+            *self = Self::Gathered;
+        }
+    }
+}
+
 impl<R> Sockets<R> {
     pub(crate) fn new() -> Self {
         Self {

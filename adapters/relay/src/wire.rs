@@ -149,7 +149,7 @@ impl Wire {
         out: &mut [IoSlice<'a>],
     ) -> usize {
         if matches!(self.state, State::Open | State::Flushing { .. }) {
-            while self.carrier.send_space() > 0 && self.carrier.send(&mut pull) > 0 {}
+            self.carrier.send(&mut pull);
         }
         if let State::Flushing { until, closed } = self.state
             && !self.carrier.has_output()

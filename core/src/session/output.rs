@@ -233,6 +233,10 @@ impl Session {
     }
 
     fn data_frame(&mut self, now: Instant, limit: usize) -> Option<Transmit> {
+        if self.schedule.is_empty() {
+            self.inflight.idle();
+            return None;
+        }
         let replay_room = self.replay.room(self.positions.unacknowledged());
         let quantum = quantum(self.inflight.rate());
         loop {

@@ -10,6 +10,7 @@ use super::line::{Line, Phase};
 use super::upstreams::StreamRef;
 use super::{Client, Owner, Query, Role};
 use crate::io::{Ask, Machine, SocketId, Told};
+use crate::sockets::Since;
 
 /// A deadline that passed so long ago tells that the process did not run: it was suspended, or its machine slept.
 const SLEPT: Duration = Duration::from_secs(2);
@@ -17,7 +18,11 @@ const SLEPT: Duration = Duration::from_secs(2);
 impl Machine for Client {
     fn poll_ask(&mut self, now: Instant) -> Option<Ask> {
         if self.retry_at.take_if(|at| now >= *at).is_some() {
+            self.since = Since::Stirred;
             self.begin(now);
+        }
+        if self.since == Since::Nothing {
+            return self.shared.sockets.poll_ask();
         }
         loop {
             if let Some(ask) = self.shared.sockets.poll_ask() {
@@ -26,9 +31,9 @@ impl Machine for Client {
             if !self.step(now) {
                 break;
             }
-            self.stirred = true;
+            self.since = Since::Stirred;
         }
-        let stirred = std::mem::take(&mut self.stirred);
+        let stirred = std::mem::take(&mut self.since) == Since::Stirred;
         for (_, line) in &self.lines {
             if let Some(socket) = line.wants_write(stirred) {
                 self.shared.sockets.want_write(socket);
@@ -38,7 +43,7 @@ impl Machine for Client {
     }
 
     fn tell(&mut self, now: Instant, told: Told) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         match told {
             Told::Resolved { query, result } => self.handle_resolved(now, query, result),
             Told::Token { query, result } => {
@@ -103,7 +108,7 @@ impl Machine for Client {
     }
 
     fn received(&mut self, now: Instant, socket: SocketId, data: BytesMut) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         match self.owner(socket) {
             Some(Owner::Upstream(relayed)) => relayed.received(data),
             Some(Owner::Carrier(line, shared)) => line.received(now, data, shared),
@@ -112,7 +117,7 @@ impl Machine for Client {
     }
 
     fn received_eof(&mut self, now: Instant, socket: SocketId) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         match self.owner(socket) {
             Some(Owner::Upstream(relayed)) => relayed.received_eof(),
             Some(Owner::Carrier(line, shared)) => line.received_eof(now, shared),
@@ -121,6 +126,7 @@ impl Machine for Client {
     }
 
     fn gather<'a>(&'a mut self, now: Instant, socket: SocketId, out: &mut [IoSlice<'a>]) -> usize {
+        self.since.gathered();
         match self.owner(socket) {
             Some(Owner::Upstream(relayed)) => relayed.gather(socket, out),
             Some(Owner::Carrier(line, shared)) => line.gather(now, socket, shared, out),
@@ -129,7 +135,7 @@ impl Machine for Client {
     }
 
     fn written(&mut self, now: Instant, socket: SocketId, n: usize) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         match self.owner(socket) {
             Some(Owner::Upstream(relayed)) => relayed.written(now, n),
             Some(Owner::Carrier(line, _)) => line.written(now, n),
@@ -138,7 +144,7 @@ impl Machine for Client {
     }
 
     fn failed(&mut self, now: Instant, socket: SocketId, error: ErrorKind) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         match self.owner(socket) {
             Some(Owner::Upstream(relayed)) => relayed.failed(error),
             Some(Owner::Carrier(line, shared)) => line.failed(now, error, shared),
@@ -164,7 +170,7 @@ impl Machine for Client {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         if self.poll_timeout().is_some_and(|at| now > at + SLEPT) {
             for (_, line) in &mut self.lines {
                 line.question(now);

@@ -35,7 +35,7 @@ use crate::counters::{Count, Meter, Tally};
 use crate::io::{Ask, SocketId};
 use crate::notice::Notice;
 use crate::random::Seeds;
-use crate::sockets::Sockets;
+use crate::sockets::{Since, Sockets};
 use crate::streams::Relayed;
 
 /// A session that lived for so long made the attempts before it worth while: the backoff starts over.
@@ -62,8 +62,8 @@ pub struct Client {
     /// Attempts since a session was made: each begins with another address.
     in_vain: usize,
     upstreams: Upstreams,
-    /// Something happened since the carriers were last offered a turn to write.
-    stirred: bool,
+    /// What happened since there was last nothing to ask.
+    since: Since,
     /// No new lines are begun.
     draining: bool,
     /// When everything that still runs is ended.
@@ -137,7 +137,7 @@ impl Client {
             backoff,
             in_vain: 0,
             upstreams: Upstreams::default(),
-            stirred: true,
+            since: Since::Stirred,
             draining: false,
             drained_at: None,
         }
@@ -146,7 +146,7 @@ impl Client {
     /// Stops: tells the server to send no more visitors, lets running streams finish for as long as
     /// `grace`, then ends. A second call can only shorten the grace.
     pub fn drain(&mut self, now: Instant, grace: Duration) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         let until = now + grace;
         if !self.draining {
             self.draining = true;

@@ -18,7 +18,7 @@ use super::{PeerId, Shared, Visitor};
 use crate::counters::Count;
 use crate::io::{Ask, Machine, SocketId, Told};
 use crate::notice::{Notice, why_ended};
-use crate::sockets::Sockets;
+use crate::sockets::{Since, Sockets};
 use crate::streams::Relayed;
 use crate::wire::Wire;
 
@@ -33,8 +33,8 @@ pub struct Peer {
     spoke: bool,
     /// The carrier has ended or failed, and only what it brought before is still read.
     ending: bool,
-    /// Something happened since the carrier was last offered a turn to write.
-    stirred: bool,
+    /// What happened since there was last nothing to ask.
+    since: Since,
     sockets: Sockets<Role>,
     /// The carrier. None after it was handed over.
     wire: Option<Wire>,
@@ -77,7 +77,7 @@ impl Peer {
             accepted: now,
             spoke: false,
             ending: false,
-            stirred: true,
+            since: Since::Stirred,
             sockets,
             wire: Some(Wire::new(
                 now,
@@ -101,7 +101,7 @@ impl Peer {
 
     /// The server's table wants something of this peer ([`ServerAsk::Wake`](super::ServerAsk::Wake)).
     pub fn handle_wake(&mut self, now: Instant) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         let mail = self.shared.with(|table| table.fetch(self.id));
         if mail.displaced && !matches!(self.phase, Phase::Open(_)) {
             self.sockets
@@ -149,7 +149,7 @@ impl Peer {
     ///
     /// The visitor, if this session can't take it: it goes to [`Server::again`](super::Server::again).
     pub fn visitor(&mut self, now: Instant, visitor: Visitor) -> Result<SocketId, Visitor> {
-        self.stirred = true;
+        self.since = Since::Stirred;
         match &mut self.phase {
             Phase::Open(serving) => serving.visitor(now, visitor, &mut self.sockets),
             _ => Err(visitor.refused(Code::SESSION_LOST)),
@@ -352,6 +352,9 @@ impl Peer {
 
 impl Machine for Peer {
     fn poll_ask(&mut self, now: Instant) -> Option<Ask> {
+        if self.since == Since::Nothing {
+            return self.sockets.poll_ask();
+        }
         loop {
             if let Some(ask) = self.sockets.poll_ask() {
                 return Some(ask);
@@ -359,10 +362,10 @@ impl Machine for Peer {
             if !self.handle_session(now) {
                 break;
             }
-            self.stirred = true;
+            self.since = Since::Stirred;
         }
         self.pull_into_carrier(now);
-        let stirred = std::mem::take(&mut self.stirred);
+        let stirred = std::mem::take(&mut self.since) == Since::Stirred;
         let more = match &self.phase {
             Phase::Open(serving) => stirred && serving.session.has_output(),
             _ => false,
@@ -389,7 +392,7 @@ impl Machine for Peer {
     }
 
     fn received(&mut self, now: Instant, socket: SocketId, data: BytesMut) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         if let Some(relayed) = self.relayed(socket) {
             return relayed.received(data);
         }
@@ -423,7 +426,7 @@ impl Machine for Peer {
     }
 
     fn received_eof(&mut self, now: Instant, socket: SocketId) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         if let Some(relayed) = self.relayed(socket) {
             return relayed.received_eof();
         }
@@ -439,6 +442,7 @@ impl Machine for Peer {
     }
 
     fn gather<'a>(&'a mut self, now: Instant, socket: SocketId, out: &mut [IoSlice<'a>]) -> usize {
+        self.since.gathered();
         if !matches!(self.sockets.role(socket), Some(Role::Carrier)) {
             let relayed = self.relayed(socket);
             return relayed.map_or(0, |relayed| relayed.gather(socket, out));
@@ -457,7 +461,7 @@ impl Machine for Peer {
     }
 
     fn written(&mut self, now: Instant, socket: SocketId, n: usize) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         if let Some(relayed) = self.relayed(socket) {
             return relayed.written(now, n);
         }
@@ -469,7 +473,7 @@ impl Machine for Peer {
     }
 
     fn failed(&mut self, now: Instant, socket: SocketId, error: ErrorKind) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         if let Some(relayed) = self.relayed(socket) {
             return relayed.failed(error);
         }
@@ -490,7 +494,7 @@ impl Machine for Peer {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.stirred = true;
+        self.since = Since::Stirred;
         match &mut self.phase {
             Phase::Greeting(greeting) => {
                 if let Err(error) = greeting.handshake.handle_timeout(now) {

@@ -9,6 +9,7 @@ use crate::io::{Ask, SocketId};
 use crate::notice::Notice;
 use crate::server::serving::Role;
 use crate::server::{Handover, PeerId};
+use crate::sockets::Since;
 use crate::wire::Wire;
 
 /// Of what a session without a carrier holds, the part that is charged on top: what an allocator keeps of memory that was given back. Where sessions come,
@@ -19,7 +20,7 @@ impl Peer {
     /// Takes a carrier that another peer handed over, to go on with the session; names its socket. `None`: close the connection,
     /// because the session has ended meanwhile, or a later carrier was quicker.
     pub fn adopt(&mut self, now: Instant, handover: Handover) -> Option<SocketId> {
-        self.stirred = true;
+        self.since = Since::Stirred;
         let Phase::Open(serving) = &mut self.phase else {
             return None;
         };
