@@ -21,6 +21,7 @@ use crate::questions::{Answered, Questions};
 use crate::ready::Board;
 use crate::slabs::{self, Slabs};
 use crate::sockets::{Dialled, Sockets};
+use crate::wakeful::Wakeful;
 use crate::{Runtime, Timer};
 
 /// Bytes read from one socket before the others get their turn.
@@ -74,6 +75,7 @@ pub(crate) struct Driver<M, R: Runtime> {
     timer: R::Timer,
     /// What the timer is set to.
     timer_at: Option<Instant>,
+    wakeful: Wakeful,
     handed_on: Vec<(TcpStream, Visitor)>,
     handed_over: Vec<(TcpStream, Handover)>,
 }
@@ -89,6 +91,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
             due: None,
             timer: runtime.timer(),
             timer_at: None,
+            wakeful: Wakeful::default(),
             questions: Questions::new(runtime.clone(), Arc::clone(&board)),
             lookups: Lookups::new(R::LOOKUPS_MAX),
             sockets: Sockets::new(runtime, Arc::clone(&board)),
@@ -149,7 +152,15 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
         inbox: impl FnOnce(&mut Self),
     ) -> Poll<()> {
         let mut rung = mem::take(&mut self.rung);
-        self.board.take(context.waker(), &mut rung);
+        let nudged = self.board.take(context.waker(), &mut rung);
+        if nudged || !rung.is_empty() || self.sockets.has_work() {
+            self.wakeful.begin();
+        } else if self.wakeful.looks_again() {
+            self.rung = rung;
+            self.wakeful.looked();
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.look();
         inbox(self);
         for socket in rung.drain(..) {
@@ -178,6 +189,9 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
             return Poll::Pending;
         }
         self.wait_for_timeout(context);
+        if self.wakeful.looks_again() {
+            context.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 

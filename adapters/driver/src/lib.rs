@@ -31,6 +31,7 @@ pub mod session;
 mod slabs;
 mod sockets;
 mod time;
+mod wakeful;
 
 pub use all::all;
 pub use answers::serve_answers;

@@ -25,16 +25,16 @@ struct State {
 }
 
 impl Board {
-    /// Says which task to wake from now on; gives the sockets rung for so far in exchange for the empty `seen`.
-    pub(crate) fn take(&self, task: &Waker, seen: &mut Vec<u32>) {
+    /// Says which task to wake from now on; gives the sockets rung for so far in exchange for the empty `seen`. Whether something else wants attention.
+    pub(crate) fn take(&self, task: &Waker, seen: &mut Vec<u32>) -> bool {
         seen.clear();
         let mut state = self.lock();
         mem::swap(&mut state.rung, seen);
-        state.nudged = false;
         match &mut state.task {
             Some(known) => known.clone_from(task),
             none => *none = Some(task.clone()),
         }
+        mem::take(&mut state.nudged)
     }
 
     /// Wakes the task for something that has no bell.
