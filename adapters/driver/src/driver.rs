@@ -356,7 +356,8 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
                 self.sockets.want_read(index);
                 return;
             }
-            let read = self.sockets.read(index, slabs.room(limit));
+            let (room, limit) = slabs.room(limit);
+            let read = self.sockets.read(index, room, limit);
             if read.is_ready() {
                 self.now = self.env.clock.now();
             }
@@ -369,7 +370,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
                 }
                 Poll::Ready(Ok(n)) => {
                     budget = budget.saturating_sub(n);
-                    let data = slabs.hand_over(n);
+                    let data = slabs.hand_over();
                     self.machine.received(self.now, socket, data);
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,5 +1,6 @@
 //! What a runtime has to be able to do, and nothing that it has to decide.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,7 +9,13 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use socket2::SockRef;
+
+thread_local! {
+    /// What [`Socket::poll_read_behind`] reads into.
+    static WRITTEN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// One way of running tasks and of waiting for sockets. A clone means the same threads.
 ///
@@ -106,6 +113,28 @@ pub trait Socket: Send + Sync + 'static {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>>;
+
+    /// Reads once, behind what is in `buffer`, at most `limit` bytes, for which there is room. `Ok(0)` is the end of the input.
+    ///
+    /// A runtime that can read into memory that was never written to does that here. Others read into memory that was, of which there is one piece for each
+    /// thread, and copy.
+    fn poll_read_behind(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut written = WRITTEN.take();
+        if written.len() < limit {
+            written.resize(limit, 0);
+        }
+        let read = self.poll_read(context, &mut written[..limit]);
+        if let Poll::Ready(Ok(read)) = read {
+            buffer.extend_from_slice(&written[..read]);
+        }
+        WRITTEN.set(written);
+        read
+    }
 
     /// Writes a prefix of `slices`, which are not empty, once.
     fn poll_write(

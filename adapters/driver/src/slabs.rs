@@ -46,7 +46,7 @@ pub(crate) const LOCAL: Sort = Sort {
 #[derive(Debug)]
 pub(crate) struct Slabs {
     sort: Sort,
-    /// What is left of the buffer in use. All of it may be written to: its bytes are old ones, or 0.
+    /// What is left of the buffer in use: empty, with room.
     current: BytesMut,
     begun: bool,
     /// Used up; some may be free again.
@@ -68,14 +68,14 @@ impl Slabs {
         }
     }
 
-    /// Room to read `wanted` bytes into, or at least half a buffer.
-    pub(crate) fn room(&mut self, wanted: usize) -> &mut [u8] {
+    /// Where to read `wanted` bytes to, or as many as it says, which are at least half a buffer.
+    pub(crate) fn room(&mut self, wanted: usize) -> (&mut BytesMut, usize) {
         self.used = true;
-        if self.current.len() < wanted.min(self.sort.slab / 2) {
+        if self.current.capacity() < wanted.min(self.sort.slab / 2) {
             self.next();
         }
-        let room = wanted.min(self.current.len());
-        &mut self.current[..room]
+        let limit = wanted.min(self.current.capacity());
+        (&mut self.current, limit)
     }
 
     fn next(&mut self) {
@@ -90,13 +90,12 @@ impl Slabs {
             };
             slab.clear();
             if slab.try_reclaim(self.sort.slab) {
-                slab.resize(self.sort.slab, 0);
                 self.current = slab;
                 return;
             }
             self.spare.push_back(slab);
         }
-        self.current = BytesMut::zeroed(self.sort.slab);
+        self.current = BytesMut::with_capacity(self.sort.slab);
     }
 
     /// Gives buffers back if they have been of no use for a while.
@@ -110,12 +109,14 @@ impl Slabs {
         }
     }
 
-    /// Takes the first `read` bytes of the room.
-    pub(crate) fn hand_over(&mut self, read: usize) -> BytesMut {
-        if read >= self.sort.share_min {
-            return self.current.split_to(read);
+    /// Takes what was read.
+    pub(crate) fn hand_over(&mut self) -> BytesMut {
+        if self.current.len() >= self.sort.share_min {
+            return self.current.split();
         }
-        BytesMut::from(&self.current[..read])
+        let data = BytesMut::from(&self.current[..]);
+        self.current.clear();
+        data
     }
 }
 
@@ -124,10 +125,11 @@ mod tests {
     use super::*;
 
     fn read(slabs: &mut Slabs, len: usize) -> BytesMut {
-        let room = slabs.room(len);
-        assert_eq!(room.len(), len);
-        room.fill(1);
-        slabs.hand_over(len)
+        let (room, limit) = slabs.room(len);
+        assert_eq!(limit, len);
+        assert!(room.is_empty());
+        room.resize(len, 1);
+        slabs.hand_over()
     }
 
     #[test]
@@ -183,11 +185,11 @@ mod tests {
         let mut slabs = Slabs::new(LOCAL);
         for len in [1, 100, LOCAL.share_min - 1, LOCAL.share_min, LOCAL.slab] {
             slabs.next();
-            let free = slabs.current.len();
+            let free = slabs.current.capacity();
             let data = read(&mut slabs, len);
             assert_eq!(data.len(), len);
             // Either the buffer gave part of itself away, or it is as free as before.
-            let given = free - slabs.current.len();
+            let given = free - slabs.current.capacity();
             assert!(
                 given == 0 || given == len && len * 4 >= LOCAL.slab,
                 "{len}: {given}"

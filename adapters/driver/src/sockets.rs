@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use adit_relay::Purpose;
+use bytes::BytesMut;
 use socket2::SockRef;
 
 use crate::options;
@@ -205,7 +206,12 @@ impl<R: Runtime> Sockets<R> {
     /// Reads once into `buffer`, which is not empty. `Ok(0)` is the end of the input.
     ///
     /// The bell rings after `Pending`, and only then.
-    pub(crate) fn read(&mut self, index: u32, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn read(
+        &mut self,
+        index: u32,
+        buffer: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
         let Some(slot) = self.slot(index) else {
             return Poll::Pending;
         };
@@ -215,7 +221,7 @@ impl<R: Runtime> Sockets<R> {
         let Ok(socket) = &mut slot.socket else {
             return Poll::Pending;
         };
-        let outcome = socket.poll_read(&mut Context::from_waker(&slot.waker), buffer);
+        let outcome = socket.poll_read_behind(&mut Context::from_waker(&slot.waker), buffer, limit);
         slot.read_ended = matches!(outcome, Poll::Ready(Ok(0) | Err(_)));
         outcome
     }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{BufMut, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -59,6 +60,36 @@ impl adit_driver::Socket for Socket {
         let mut buffer = ReadBuf::new(buffer);
         ready!(self.stream()?.poll_read(context, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_read_behind(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        let stream = self.stream()?.into_ref().get_ref();
+        loop {
+            ready!(stream.poll_read_ready(context))?;
+            let mut part = None;
+            let outcome = stream.try_io(Interest::READABLE, || {
+                let read = stream.try_read_buf(&mut (&mut *buffer).limit(limit))?;
+                if cfg!(unix) && (1..limit).contains(&read) {
+                    // There was no more, and the next edge is still to come: the next read would find nothing. The runtime's own reads end so, too.
+                    part = Some(read);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(read)
+            });
+            match outcome {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Some(read) = part {
+                        return Poll::Ready(Ok(read));
+                    }
+                }
+                outcome => return Poll::Ready(outcome),
+            }
+        }
     }
 
     fn poll_write(
