@@ -128,3 +128,49 @@ fn a_frame_of_data_allocates_nothing() {
         );
     }
 }
+
+#[test]
+fn streams_that_were_many_leave_little_memory_behind() {
+    const MANY: usize = 1_000;
+    let mut transfer = Transfer::new();
+    let both_ways = |transfer: &mut Transfer| {
+        transfer.now += Duration::from_millis(100);
+        let (now, way) = (transfer.now, &mut transfer.way);
+        carry(now, way, &mut transfer.sender, &mut transfer.receiver);
+        carry(now, way, &mut transfer.receiver, &mut transfer.sender);
+        for session in [&mut transfer.sender, &mut transfer.receiver] {
+            session.handle_timeout(now);
+            while session.poll_event().is_some() {}
+        }
+    };
+    both_ways(&mut transfer);
+    let come_and_go = |transfer: &mut Transfer| {
+        let open = Open {
+            kind: ServiceKind::Tcp,
+            service: ServiceId(0),
+            visitor: None,
+            dialled: None,
+        };
+        let opened = |_| transfer.sender.open(transfer.now, open.clone());
+        let streams: Vec<_> = (0..MANY).map(opened).collect();
+        both_ways(transfer);
+        for stream in &streams {
+            let stream = *stream.as_ref().expect("room");
+            transfer.sender.finish(stream).expect("open");
+            transfer.receiver.finish(stream).expect("open");
+        }
+        both_ways(transfer);
+        for stream in streams.into_iter().flatten() {
+            transfer.sender.release(stream);
+            transfer.receiver.release(stream);
+        }
+        for _ in 0..10 {
+            both_ways(transfer);
+        }
+        assert_eq!(transfer.sender.streams(), 1);
+        assert_eq!(transfer.receiver.streams(), 1);
+    };
+    let kept = measure(|| come_and_go(&mut transfer)).bytes_current;
+    let each = kept / MANY as i64;
+    assert!(each <= 300, "{each} bytes for each stream");
+}

@@ -26,6 +26,9 @@ pub(crate) struct Sockets<R: Runtime> {
     to_write: VecDeque<u32>,
 }
 
+/// A table for so many sockets is kept, however few there are; a larger one is made smaller when it is a quarter full.
+const TABLE_KEPT: usize = 64;
+
 struct Slot<S> {
     bell: Arc<Bell>,
     waker: Waker,
@@ -321,6 +324,12 @@ impl<R: Runtime> Sockets<R> {
 
     fn remove(&mut self, index: u32) -> Option<R::Socket> {
         let slot = self.slots.get_mut(index as usize)?.take()?;
+        while matches!(self.slots.last(), Some(None)) {
+            self.slots.pop();
+        }
+        if self.slots.capacity() > TABLE_KEPT.max(4 * self.slots.len()) {
+            self.slots.shrink_to(2 * self.slots.len());
+        }
         slot.socket.ok()
     }
 

@@ -21,6 +21,9 @@ use crate::sockets::Sockets;
 /// would end in a frame of next to nothing.
 const READ_MAX: usize = 4 * DATA_FRAME_MAX;
 
+/// A table for so many streams is kept, however few there are; a larger one is made smaller when it is a quarter full.
+const TABLE_KEPT: usize = 64;
+
 /// The streams of one session.
 pub(crate) struct Streams {
     by_id: HashMap<StreamId, Local, FixedState>,
@@ -433,6 +436,9 @@ impl Streams {
 
     fn remove(&mut self, id: StreamId) -> Option<Local> {
         let local = self.by_id.remove(&id)?;
+        if self.by_id.capacity() > TABLE_KEPT.max(4 * self.by_id.len()) {
+            self.by_id.shrink_to(2 * self.by_id.len());
+        }
         self.tally.less(Count::Streams);
         Some(local)
     }

@@ -2,7 +2,7 @@
 //! the token, metrics and the admin address, and how a program ends.
 
 mod admin;
-#[cfg(all(target_env = "musl", feature = "mimalloc"))]
+#[cfg(feature = "mimalloc")]
 mod allocator;
 mod exit;
 mod files;

@@ -104,7 +104,12 @@ pub(crate) struct Store {
     keys: HashMap<StreamId, usize, FixedState>,
     opened_by_client: u64,
     opened_by_server: u64,
+    /// With fewer streams than this, memory is given back: a quarter of the most that there were, then half as many each time.
+    shrink_below: usize,
 }
+
+/// Tables for so many streams are kept, however few there are.
+const KEPT: usize = 64;
 
 impl Store {
     pub(crate) fn insert(&mut self, stream: Stream) -> usize {
@@ -112,6 +117,7 @@ impl Store {
         let id = stream.id;
         let key = self.slab.insert(stream);
         self.keys.insert(id, key);
+        self.shrink_below = self.shrink_below.max(self.slab.len() / 4);
         key
     }
 
@@ -120,6 +126,12 @@ impl Store {
         if let Some(stream) = self.slab.try_remove(key) {
             self.keys.remove(&stream.id);
             *self.count_mut(stream.id.opener()) -= 1;
+            let len = self.slab.len();
+            if len < self.shrink_below && self.slab.capacity() > KEPT {
+                self.shrink_below = len / 2;
+                self.slab.shrink_to_fit();
+                self.keys.shrink_to(KEPT.max(2 * len));
+            }
         }
     }
 
