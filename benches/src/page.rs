@@ -156,7 +156,7 @@ pub fn page(runs: &[Value], notes: &str) -> Option<String> {
         out.push('\n');
     }
     out += "## Reproduce\n\n";
-    out += "```sh\ncargo build --release -p adit-server -p adit-client -p adit-benches\nbenches/peers target/peers\n";
+    out += "```sh\ncargo build --profile dist -p adit-server -p adit-client -p adit-benches\nbenches/peers target/peers\nbenches/peers target/peers static\n";
     for run in runs {
         let _ = writeln!(out, "{}", run.get("command")?.as_str()?);
     }

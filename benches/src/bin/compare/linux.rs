@@ -200,7 +200,7 @@ fn run(arguments: Run) -> io::Result<()> {
     if let Some(path) = arguments.json {
         let command: Vec<String> = env::args().skip(1).collect();
         let run = json!({
-            "command": format!("target/release/compare {}", command.join(" ")),
+            "command": format!("target/dist/compare {}", command.join(" ")),
             "machine": machine,
             "versions": versions,
             "figures": figures.to_json(),

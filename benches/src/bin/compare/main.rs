@@ -2,8 +2,8 @@
 //! came out; `compare page` makes the page of the documentation of that.
 //!
 //! ```sh
-//! cargo build --release -p adit-server -p adit-client -p adit-benches
-//! target/release/compare run --quick
+//! cargo build --profile dist -p adit-server -p adit-client -p adit-benches
+//! target/dist/compare run --quick
 //! ```
 //!
 //! Upstream and visitors are this program, too, as processes of their own.
