@@ -84,7 +84,12 @@ impl fmt::Display for Notice {
                     Some(tunnel) => write!(f, "{tunnel}")?,
                     None => f.write_str("(none named)")?,
                 }
-                write!(f, ": {}; answered after {delay:?}", meaning(*failure))
+                write!(f, ": {}; answered ", meaning(*failure))?;
+                if delay.is_zero() {
+                    f.write_str("at once")
+                } else {
+                    write!(f, "after {delay:?}")
+                }
             }
             Self::NotAdmitted {
                 source,
