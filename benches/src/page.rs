@@ -156,7 +156,7 @@ pub fn page(runs: &[Value], notes: &str) -> Option<String> {
         out.push('\n');
     }
     out += "## Reproduce\n\n";
-    out += "```sh\ncargo build --profile dist -p adit-server -p adit-client -p adit-benches\nbenches/peers target/peers\nbenches/peers target/peers static\n";
+    out += "```sh\ncargo build --profile dist -p adit-server -p adit-client -p adit-benches \\\n    -p adit-programs-smol -p adit-programs-async-std -p adit-programs-blocking\nbenches/peers target/peers\nbenches/peers target/peers static\n";
     for run in runs {
         let _ = writeln!(out, "{}", run.get("command")?.as_str()?);
     }
