@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adit_core::Instant;
 use adit_relay::server::{ListenerId, ServerAsk};
-use adit_relay::{Ask, SocketId, Told};
+use adit_relay::{Ask, Notice, SocketId, Told};
 
 use crate::network::Read;
 use crate::world::{Any, Later, Listening, ServerId, Socket, Task, TaskId, World};
@@ -167,7 +167,13 @@ impl World {
                         peer.handle_wake(self.now);
                     }
                 }
-                ServerAsk::Notice(notice) => self.notices.push((self.now, notice)),
+                ServerAsk::Notice(notice) => {
+                    if matches!(notice, Notice::PortOpened { .. }) {
+                        let sessions = self.counters(id).sessions;
+                        assert!(sessions > 0, "nobody serves what is said to be served");
+                    }
+                    self.notices.push((self.now, notice));
+                }
             }
         }
         busy

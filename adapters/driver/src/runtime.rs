@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use socket2::SockRef;
 
 thread_local! {
-    /// What [`Socket::poll_read_behind`] reads into.
+    /// What [`Socket::poll_read_behind`] reads into. As large as the largest read, 128 KiB; a thread keeps it.
     static WRITTEN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

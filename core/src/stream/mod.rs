@@ -104,7 +104,7 @@ pub(crate) struct Store {
     keys: HashMap<StreamId, usize, FixedState>,
     opened_by_client: u64,
     opened_by_server: u64,
-    /// With fewer streams than this, memory is given back: a quarter of the most that there were, then half as many each time.
+    /// With no more streams than this, memory is given back: a quarter of the most that there were, then half as many each time.
     shrink_below: usize,
 }
 
@@ -127,7 +127,7 @@ impl Store {
             self.keys.remove(&stream.id);
             *self.count_mut(stream.id.opener()) -= 1;
             let len = self.slab.len();
-            if len < self.shrink_below && self.slab.capacity() > KEPT {
+            if len <= self.shrink_below && self.slab.capacity() > KEPT {
                 self.shrink_below = len / 2;
                 self.slab.shrink_to_fit();
                 self.keys.shrink_to(KEPT.max(2 * len));

@@ -16,6 +16,9 @@ use super::{AcceptError, Carrier, ConnectError, Session};
 use crate::clock::Clock;
 use crate::{Runtime, within};
 
+/// Reads of up to 1 KiB from a client that was refused, and might never end.
+const IGNORED_READS_MAX: usize = 64;
+
 /// What lets clients in: their tunnels, and one table of sessions with its limits.
 pub struct Host {
     clock: Clock,
@@ -96,6 +99,8 @@ impl Host {
             })
             .await?;
             if handshake.is_finished() {
+                // It counts as one that is still under way.
+                drop(handshake);
                 let _ = within(runtime, deadline - clock.now(), outlast(&mut carrier)).await;
                 return Err(refused.unwrap_or(AcceptError::Ended));
             }
@@ -146,11 +151,15 @@ impl Host {
 }
 
 /// Ends the sending direction and waits for the other side to end the other: some transports forget what was sent
-/// and not yet read once they are dropped.
+/// and not yet read once they are dropped. Who goes on talking is not listened to for long.
 async fn outlast(carrier: &mut impl Carrier) -> io::Result<()> {
     poll_fn(|context| carrier.poll_close(context)).await?;
     let mut ignored = [0; 1024];
-    while poll_fn(|context| carrier.poll_read(context, &mut ignored)).await? > 0 {}
+    for _ in 0..IGNORED_READS_MAX {
+        if poll_fn(|context| carrier.poll_read(context, &mut ignored)).await? == 0 {
+            break;
+        }
+    }
     Ok(())
 }
 

@@ -40,6 +40,16 @@ pub(super) struct Outcome {
     pub(super) result: Result<SocketAddr, (Code, Option<String>)>,
 }
 
+/// A port whose listener is to be closed.
+#[derive(Debug)]
+pub(super) struct Closed {
+    pub(super) listener: ListenerId,
+    pub(super) tunnel: TunnelName,
+    pub(super) addr: SocketAddr,
+    /// Whether a session ever served it.
+    pub(super) served: bool,
+}
+
 /// All ports of a server.
 pub(super) struct PortTable {
     data_addr: IpAddr,
@@ -58,6 +68,8 @@ struct Port {
     allowed: Ports,
     /// The listen was answered.
     open: bool,
+    /// A session has served it: until then a visitor finds nobody.
+    served: bool,
     members: Vec<PeerId>,
     /// The next member to serve a visitor, as an index.
     turn: usize,
@@ -104,6 +116,7 @@ impl PortTable {
             any,
             allowed: allowed.clone(),
             open: false,
+            served: false,
             members: vec![asker.peer],
             turn: 0,
         };
@@ -220,6 +233,13 @@ impl PortTable {
         (outcomes, wanted)
     }
 
+    /// A session serves a port from now on. Whose port it is and where, if no session did before.
+    pub(super) fn serve(&mut self, listener: ListenerId) -> Option<(TunnelName, SocketAddr)> {
+        let port = self.ports.get_mut(&listener)?;
+        let first = !std::mem::replace(&mut port.served, true);
+        first.then(|| (port.tunnel.clone(), port.addr))
+    }
+
     /// Whose port it is.
     pub(super) fn tunnel(&self, listener: ListenerId) -> Option<&TunnelName> {
         self.ports.get(&listener).map(|port| &port.tunnel)
@@ -232,19 +252,20 @@ impl PortTable {
             .flat_map(|port| port.members.iter().copied())
     }
 
-    /// A session no longer serves a port. The address, if its listener is to be closed now.
-    pub(super) fn leave(
-        &mut self,
-        peer: PeerId,
-        listener: ListenerId,
-    ) -> Option<(TunnelName, SocketAddr)> {
+    /// A session no longer serves a port. Where it is, if its listener is to be closed now.
+    pub(super) fn leave(&mut self, peer: PeerId, listener: ListenerId) -> Option<Closed> {
         let port = self.ports.get_mut(&listener)?;
         port.members.retain(|member| *member != peer);
         // While the listen is under way, its answer finds out that nobody wants it.
         if !port.members.is_empty() || !port.open {
             return None;
         }
-        let closed = (port.tunnel.clone(), port.addr);
+        let closed = Closed {
+            listener,
+            tunnel: port.tunnel.clone(),
+            addr: port.addr,
+            served: port.served,
+        };
         self.remove(listener);
         Some(closed)
     }
@@ -278,11 +299,16 @@ impl PortTable {
     }
 
     /// All ports that are open or being opened, for the end of the server.
-    pub(super) fn clear(&mut self) -> Vec<(ListenerId, TunnelName, SocketAddr)> {
+    pub(super) fn clear(&mut self) -> Vec<Closed> {
         self.by_addr.clear();
         let open = self.ports.drain().filter(|(_, port)| port.open);
-        open.map(|(listener, port)| (listener, port.tunnel, port.addr))
-            .collect()
+        open.map(|(listener, port)| Closed {
+            listener,
+            tunnel: port.tunnel,
+            addr: port.addr,
+            served: port.served,
+        })
+        .collect()
     }
 }
 

@@ -16,7 +16,7 @@ use adit_core::{
 };
 
 use super::penalties::Penalties;
-use super::ports::{Answer, Asker, Outcome, PortTable};
+use super::ports::{Answer, Asker, Closed, Outcome, PortTable};
 use super::tunnels::{Tunnel, TunnelSource};
 use super::visitor::{TRIES_MAX, Visitor, Way};
 use super::waiting::Waiting;
@@ -319,6 +319,11 @@ impl Table {
             };
             entry.pulse.tally.add(Count::Sessions, 1);
             entry.pulse.tally.add(Count::SessionsTotal, 1);
+            // Not before somebody is there for the visitors.
+            let opened = entry.listeners.iter();
+            let opened = opened.filter_map(|listener| self.ports.serve(*listener));
+            let notices = opened.map(|(tunnel, addr)| Notice::PortOpened { tunnel, addr });
+            self.asks.extend(notices.map(ServerAsk::Notice));
         }
         Ok((established, self.draining))
     }
@@ -329,11 +334,23 @@ impl Table {
             return;
         };
         for listener in std::mem::take(&mut entry.listeners) {
-            if let Some((tunnel, addr)) = self.ports.leave(peer, listener) {
-                self.asks.push_back(ServerAsk::Unlisten { listener });
-                self.asks
-                    .push_back(ServerAsk::Notice(Notice::PortClosed { tunnel, addr }));
+            if let Some(closed) = self.ports.leave(peer, listener) {
+                self.close_port(closed);
             }
+        }
+    }
+
+    fn close_port(&mut self, closed: Closed) {
+        let Closed {
+            listener,
+            tunnel,
+            addr,
+            served,
+        } = closed;
+        self.asks.push_back(ServerAsk::Unlisten { listener });
+        if served {
+            self.asks
+                .push_back(ServerAsk::Notice(Notice::PortClosed { tunnel, addr }));
         }
     }
 
@@ -387,16 +404,8 @@ impl Table {
         result: Result<SocketAddr, io::ErrorKind>,
     ) {
         let (outcomes, wanted) = self.ports.told_listening(listener, result);
-        match result {
-            Ok(addr) if wanted => {
-                let tunnel = self.ports.tunnel(listener).cloned();
-                if let Some(tunnel) = tunnel {
-                    self.asks
-                        .push_back(ServerAsk::Notice(Notice::PortOpened { tunnel, addr }));
-                }
-            }
-            Ok(_) => self.asks.push_back(ServerAsk::Unlisten { listener }),
-            Err(_) => {}
+        if result.is_ok() && !wanted {
+            self.asks.push_back(ServerAsk::Unlisten { listener });
         }
         for outcome in outcomes {
             if let Some(entry) = self.peers.get_mut(&outcome.peer)
@@ -486,10 +495,8 @@ impl Table {
     pub(super) fn drain(&mut self, until: Instant) {
         let until = self.draining.map_or(until, |earlier| earlier.min(until));
         self.draining = Some(until);
-        for (listener, tunnel, addr) in self.ports.clear() {
-            self.asks.push_back(ServerAsk::Unlisten { listener });
-            self.asks
-                .push_back(ServerAsk::Notice(Notice::PortClosed { tunnel, addr }));
+        for closed in self.ports.clear() {
+            self.close_port(closed);
         }
         let peers: Vec<PeerId> = self.peers.keys().copied().collect();
         for peer in peers {
