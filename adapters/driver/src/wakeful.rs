@@ -1,11 +1,12 @@
 //! Whether a machine that has nothing to do lets its thread sleep.
 //!
 //! To fall asleep and be woken takes a thread several times as long as a turn, and answers of what is near often come within that time. So a machine that just
-//! had something to do looks a few times more whether something came, and gives way to other threads each time. Once any machine of its thread has something to
-//! do, the thread does not sleep anyway, and the others stop looking.
+//! had something to do looks a few times more whether something came. Once any machine of its thread has something to do, the thread does not sleep anyway, and
+//! the others stop looking.
+//!
+//! Nobody gives way to other threads meanwhile: where the cores are busy, Linux lets a thread that yields wait for whole slices, milliseconds for each look.
 
 use std::cell::Cell;
-use std::thread;
 
 /// How often a machine looks: some 10 microseconds after each time that it had something to do.
 const LOOKS: u32 = 8;
@@ -39,12 +40,13 @@ impl Wakeful {
     /// Looked once more, and nothing had come.
     pub(crate) fn looked(&mut self) {
         self.left = self.left.saturating_sub(1);
-        thread::yield_now();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
