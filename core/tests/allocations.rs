@@ -18,6 +18,13 @@ const WRITES: usize = 490;
 /// More than heads add to a write, and what comes back.
 const HEADS: usize = 1_024;
 
+const OPEN: Open = Open {
+    kind: ServiceKind::Tcp,
+    service: ServiceId(0),
+    visitor: None,
+    dialled: None,
+};
+
 struct Transfer {
     now: Instant,
     sender: Session,
@@ -37,13 +44,7 @@ impl Transfer {
             session.resumable(config.resume_window)
         };
         let (mut sender, receiver) = (session(Side::Client), session(Side::Server));
-        let open = Open {
-            kind: ServiceKind::Tcp,
-            service: ServiceId(0),
-            visitor: None,
-            dialled: None,
-        };
-        let stream = sender.open(now, open).expect("room");
+        let stream = sender.open(now, OPEN).expect("room");
         Self {
             now,
             sender,
@@ -145,13 +146,7 @@ fn streams_that_were_many_leave_little_memory_behind() {
     };
     both_ways(&mut transfer);
     let come_and_go = |transfer: &mut Transfer| {
-        let open = Open {
-            kind: ServiceKind::Tcp,
-            service: ServiceId(0),
-            visitor: None,
-            dialled: None,
-        };
-        let opened = |_| transfer.sender.open(transfer.now, open.clone());
+        let opened = |_| transfer.sender.open(transfer.now, OPEN);
         let streams: Vec<_> = (0..MANY).map(opened).collect();
         both_ways(transfer);
         for stream in &streams {

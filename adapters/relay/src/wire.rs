@@ -145,11 +145,11 @@ impl Wire {
         &'a mut self,
         now: Instant,
         sockets: &mut Sockets<R>,
-        mut pull: impl FnMut(usize) -> Option<Transmit>,
+        pull: impl FnMut(usize) -> Option<Transmit>,
         out: &mut [IoSlice<'a>],
     ) -> usize {
         if matches!(self.state, State::Open | State::Flushing { .. }) {
-            self.carrier.send(&mut pull);
+            self.carrier.send(pull);
         }
         if let State::Flushing { until, closed } = self.state
             && !self.carrier.has_output()

@@ -68,7 +68,8 @@ impl adit_driver::Socket for Socket {
         buffer: &mut BytesMut,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        let stream = self.stream()?.into_ref().get_ref();
+        self.watch = Watch::No;
+        let stream = &*self.stream;
         loop {
             ready!(stream.poll_read_ready(context))?;
             let mut part = None;

@@ -105,7 +105,7 @@ pub(crate) struct Store {
     opened_by_client: u64,
     opened_by_server: u64,
     /// With no more streams than this, memory is given back: a quarter of the most that there were, then half as many each time.
-    shrink_below: usize,
+    shrink_at: usize,
 }
 
 /// Tables for so many streams are kept, however few there are.
@@ -117,7 +117,7 @@ impl Store {
         let id = stream.id;
         let key = self.slab.insert(stream);
         self.keys.insert(id, key);
-        self.shrink_below = self.shrink_below.max(self.slab.len() / 4);
+        self.shrink_at = self.shrink_at.max(self.slab.len() / 4);
         key
     }
 
@@ -127,8 +127,8 @@ impl Store {
             self.keys.remove(&stream.id);
             *self.count_mut(stream.id.opener()) -= 1;
             let len = self.slab.len();
-            if len <= self.shrink_below && self.slab.capacity() > KEPT {
-                self.shrink_below = len / 2;
+            if len <= self.shrink_at && self.slab.capacity() > KEPT {
+                self.shrink_at = len / 2;
                 self.slab.shrink_to_fit();
                 self.keys.shrink_to(KEPT.max(2 * len));
             }

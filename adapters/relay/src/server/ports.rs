@@ -75,6 +75,17 @@ struct Port {
     turn: usize,
 }
 
+impl Port {
+    fn close(self, listener: ListenerId) -> Closed {
+        Closed {
+            listener,
+            tunnel: self.tunnel,
+            addr: self.addr,
+            served: self.served,
+        }
+    }
+}
+
 impl PortTable {
     pub(super) fn new(data_addr: IpAddr, ports_max: usize) -> Self {
         Self {
@@ -228,7 +239,9 @@ impl PortTable {
                 port.addr = *addr;
                 self.by_addr.insert((addr.port(), addr.ip()), listener);
             }
-            _ => self.remove(listener),
+            _ => {
+                self.remove(listener);
+            }
         }
         (outcomes, wanted)
     }
@@ -260,23 +273,16 @@ impl PortTable {
         if !port.members.is_empty() || !port.open {
             return None;
         }
-        let closed = Closed {
-            listener,
-            tunnel: port.tunnel.clone(),
-            addr: port.addr,
-            served: port.served,
-        };
-        self.remove(listener);
-        Some(closed)
+        self.remove(listener).map(|port| port.close(listener))
     }
 
-    fn remove(&mut self, listener: ListenerId) {
-        if let Some(port) = self.ports.remove(&listener) {
-            let key = (port.addr.port(), port.addr.ip());
-            if self.by_addr.get(&key) == Some(&listener) {
-                self.by_addr.remove(&key);
-            }
+    fn remove(&mut self, listener: ListenerId) -> Option<Port> {
+        let port = self.ports.remove(&listener)?;
+        let key = (port.addr.port(), port.addr.ip());
+        if self.by_addr.get(&key) == Some(&listener) {
+            self.by_addr.remove(&key);
         }
+        Some(port)
     }
 
     /// Whose turn a visitor is: the next session that answers, or, if none does, the next one at all. `answers` is `None` for a
@@ -302,13 +308,7 @@ impl PortTable {
     pub(super) fn clear(&mut self) -> Vec<Closed> {
         self.by_addr.clear();
         let open = self.ports.drain().filter(|(_, port)| port.open);
-        open.map(|(listener, port)| Closed {
-            listener,
-            tunnel: port.tunnel,
-            addr: port.addr,
-            served: port.served,
-        })
-        .collect()
+        open.map(|(listener, port)| port.close(listener)).collect()
     }
 }
 
