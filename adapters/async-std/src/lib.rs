@@ -79,6 +79,10 @@ impl adit_driver::Runtime for AsyncStd {
         NonZeroUsize::MIN
     }
 
+    fn looks_between_turns(&self) -> bool {
+        false
+    }
+
     fn spawn(&self, _: usize, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn_here(task);
     }

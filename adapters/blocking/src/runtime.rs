@@ -45,6 +45,10 @@ impl adit_driver::Runtime for Blocking {
         NonZeroUsize::new(self.more.len()).unwrap_or(NonZeroUsize::MIN)
     }
 
+    fn looks_between_turns(&self) -> bool {
+        true
+    }
+
     fn spawn(&self, worker: usize, task: impl Future<Output = ()> + Send + 'static) {
         match self.more.get(worker) {
             Some(queue) => queue.spawn(task),

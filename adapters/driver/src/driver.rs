@@ -76,6 +76,8 @@ pub(crate) struct Driver<M, R: Runtime> {
     /// What the timer is set to.
     timer_at: Option<Instant>,
     wakeful: Wakeful,
+    /// Bytes that this turn read and wrote.
+    moved: usize,
     handed_on: Vec<(TcpStream, Visitor)>,
     handed_over: Vec<(TcpStream, Handover)>,
 }
@@ -91,7 +93,8 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
             due: None,
             timer: runtime.timer(),
             timer_at: None,
-            wakeful: Wakeful::default(),
+            wakeful: Wakeful::new(runtime.looks_between_turns()),
+            moved: 0,
             questions: Questions::new(runtime.clone(), Arc::clone(&board)),
             lookups: Lookups::new(R::LOOKUPS_MAX),
             sockets: Sockets::new(runtime, Arc::clone(&board)),
@@ -153,15 +156,18 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
     ) -> Poll<()> {
         let mut rung = mem::take(&mut self.rung);
         let nudged = self.board.take(context.waker(), &mut rung);
-        if nudged || !rung.is_empty() || self.sockets.has_work() {
-            self.wakeful.begin();
-        } else if self.wakeful.looks_again() {
+        let works = nudged || !rung.is_empty() || self.sockets.has_work();
+        if !works && self.wakeful.looks_again() {
             self.rung = rung;
-            self.wakeful.looked();
+            self.wakeful.looked(&self.env.clock);
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.look();
+        let now = self.look();
+        if works {
+            self.wakeful.begin(now);
+        }
+        self.moved = 0;
         inbox(self);
         for socket in rung.drain(..) {
             self.sockets.rung(socket);
@@ -184,6 +190,9 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
             return Poll::Ready(());
         }
         self.due = self.machine.poll_timeout();
+        if works {
+            self.wakeful.end(self.now, self.moved);
+        }
         if self.sockets.has_work() {
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -370,6 +379,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
                 }
                 Poll::Ready(Ok(n)) => {
                     budget = budget.saturating_sub(n);
+                    self.moved = self.moved.saturating_add(n);
                     let data = slabs.hand_over();
                     self.machine.received(self.now, socket, data);
                 }
@@ -413,6 +423,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
                 Poll::Pending => return,
                 Poll::Ready(Ok(n)) => {
                     budget = budget.saturating_sub(n.max(1));
+                    self.moved = self.moved.saturating_add(n);
                     self.machine.written(self.now, socket, n);
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -35,6 +35,10 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// How many groups of tasks there are that run beside each other: mostly threads.
     fn workers(&self) -> NonZeroUsize;
 
+    /// Whether a task that wakes itself is polled again only after the runtime has looked which sockets are ready, at least every other time. Otherwise a task that waits
+    /// for one has little from waking itself.
+    fn looks_between_turns(&self) -> bool;
+
     /// Starts a task on a worker, counted from 0. It runs until it is ready, whether or not anybody waits for it.
     fn spawn(&self, worker: usize, task: impl Future<Output = ()> + Send + 'static);
 

@@ -47,8 +47,8 @@ use std::thread;
 
 use adit_async_io::{Listener, Socket, Timer};
 use adit_driver::Threads;
-use smol::Executor;
 use smol::channel::Receiver;
+use smol::{Executor, future};
 
 pub use adit_driver::{
     Clock, Env, ReadToken, Report, Stop, Stopper, Stopping, listen, log, run_client, serve,
@@ -62,6 +62,9 @@ pub mod session {
         AcceptError, Carrier, Client, ConnectError, Host, Session, Stream,
     };
 }
+
+/// How many tasks run before a thread looks for sockets that became ready. A busy session is ready to run again at once.
+const TASKS_BETWEEN_LOOKS: u32 = 2;
 
 /// Smol, and where its tasks run.
 #[derive(Clone, Debug)]
@@ -97,6 +100,10 @@ impl adit_driver::Runtime for Smol {
             Executors::Own(_, more) => more.len(),
         };
         NonZeroUsize::new(own).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    fn looks_between_turns(&self) -> bool {
+        matches!(self.0, Executors::Own(..))
     }
 
     fn spawn(&self, worker: usize, task: impl Future<Output = ()> + Send + 'static) {
@@ -144,8 +151,21 @@ impl adit_driver::Start for Smol {
         let more = (0..threads.more()).map(|number| worker(number, ended.clone()));
         let more = more.collect::<io::Result<Vec<_>>>()?;
         let program = program(Self(Executors::Own(Arc::downgrade(&own), more.into())));
-        Ok(smol::block_on(own.run(program)))
+        Ok(smol::block_on(run(&own, program)))
     }
+}
+
+/// Runs tasks until `end` is ready. The executor by itself would look at sockets after 200 of them only.
+async fn run<T>(executor: &Executor<'_>, end: impl Future<Output = T>) -> T {
+    let tasks = async {
+        loop {
+            for _ in 0..TASKS_BETWEEN_LOOKS {
+                executor.tick().await;
+            }
+            future::yield_now().await;
+        }
+    };
+    future::or(end, tasks).await
 }
 
 /// On an executor that is gone, a task is, too.
@@ -163,7 +183,7 @@ fn worker(number: usize, ended: Receiver<()>) -> io::Result<Weak<Executor<'stati
         .name(format!("session-{number}"))
         .spawn(move || {
             // An error: the program has ended.
-            let _ = smol::block_on(executor.run(ended.recv()));
+            let _ = smol::block_on(run(&executor, ended.recv()));
         })?;
     Ok(handle)
 }

@@ -26,6 +26,8 @@ const TURNS_BETWEEN_LOOKS: u32 = 2;
 #[derive(Clone, Debug)]
 pub struct Tokio {
     workers: Arc<[Worker]>,
+    /// The runtimes are those of [`runtime`].
+    own: bool,
 }
 
 #[derive(Debug)]
@@ -43,10 +45,14 @@ impl Tokio {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn here() -> Self {
-        Self::new([Worker {
+        let worker = Worker {
             runtime: Handle::current(),
             _thread: None,
-        }])
+        };
+        Self {
+            workers: Arc::new([worker]),
+            own: false,
+        }
     }
 
     /// A thread for each worker, with a runtime of its own; none is [`here`](Self::here).
@@ -63,14 +69,11 @@ impl Tokio {
             0 => Ok(Self::here()),
             count => {
                 let workers = (0..count).map(Worker::start);
-                Ok(Self::new(workers.collect::<io::Result<Vec<_>>>()?))
+                Ok(Self {
+                    workers: workers.collect::<io::Result<_>>()?,
+                    own: true,
+                })
             }
-        }
-    }
-
-    fn new(workers: impl Into<Arc<[Worker]>>) -> Self {
-        Self {
-            workers: workers.into(),
         }
     }
 }
@@ -86,6 +89,10 @@ impl adit_driver::Runtime for Tokio {
 
     fn workers(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.workers.len()).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    fn looks_between_turns(&self) -> bool {
+        self.own
     }
 
     fn spawn(&self, worker: usize, task: impl Future<Output = ()> + Send + 'static) {
@@ -123,7 +130,10 @@ impl adit_driver::Start for Tokio {
     {
         let runtime = runtime()?;
         let outcome = runtime.block_on(async {
-            let tokio = Self::on(threads)?;
+            let tokio = Self {
+                own: true,
+                ..Self::on(threads)?
+            };
             // A task of its own is resumed without a detour through the system, which wakes up who waits here.
             let (told, outcome) = oneshot::channel();
             let program = program(tokio);
