@@ -156,17 +156,18 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
     ) -> Poll<()> {
         let mut rung = mem::take(&mut self.rung);
         let nudged = self.board.take(context.waker(), &mut rung);
-        let works = nudged || !rung.is_empty() || self.sockets.has_work();
+        let left_over = self.sockets.has_work();
+        let works = nudged || !rung.is_empty() || left_over;
         if !works && self.wakeful.looks_again() {
             self.rung = rung;
-            self.wakeful.looked(&self.env.clock);
+            self.wakeful.looked();
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let now = self.look();
         if works {
-            self.wakeful.begin(now);
+            self.wakeful.begin(!left_over);
         }
+        self.look();
         self.moved = 0;
         inbox(self);
         for socket in rung.drain(..) {
@@ -191,7 +192,7 @@ impl<M: Machine, R: Runtime> Driver<M, R> {
         }
         self.due = self.machine.poll_timeout();
         if works {
-            self.wakeful.end(self.now, self.moved);
+            self.wakeful.end(self.moved);
         }
         if self.sockets.has_work() {
             context.waker().wake_by_ref();

@@ -35,8 +35,8 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// How many groups of tasks there are that run beside each other: mostly threads.
     fn workers(&self) -> NonZeroUsize;
 
-    /// Whether a task that wakes itself is polled again only after the runtime has looked which sockets are ready, at least every other time. Otherwise a task that waits
-    /// for one has little from waking itself.
+    /// Whether a task that wakes itself is polled again only after the runtime has looked which sockets are ready, at least every other time, and shares its thread
+    /// with nobody's tasks but Adit's. Otherwise a task that waits for a socket has little from waking itself.
     fn looks_between_turns(&self) -> bool;
 
     /// Starts a task on a worker, counted from 0. It runs until it is ready, whether or not anybody waits for it.

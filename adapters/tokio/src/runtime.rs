@@ -26,7 +26,7 @@ const TURNS_BETWEEN_LOOKS: u32 = 2;
 #[derive(Clone, Debug)]
 pub struct Tokio {
     workers: Arc<[Worker]>,
-    /// The runtimes are those of [`runtime`].
+    /// All tasks run in runtimes of this module, which look at sockets often.
     own: bool,
 }
 
@@ -71,7 +71,7 @@ impl Tokio {
                 let workers = (0..count).map(Worker::start);
                 Ok(Self {
                     workers: workers.collect::<io::Result<_>>()?,
-                    own: true,
+                    own: false,
                 })
             }
         }
