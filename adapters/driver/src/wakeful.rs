@@ -29,8 +29,11 @@ const WORTH: Duration = Duration::from_micros(50);
 /// A turn that read and wrote more bytes was one of bulk.
 const BULK_BYTES: usize = 16 * 1024;
 
-/// The cores are busy if a yield takes longer.
-const SLOW: Duration = Duration::from_micros(200);
+/// And with that time: timers wait meanwhile.
+const LONG: Duration = Duration::from_millis(1);
+
+/// The cores are busy if a yield takes longer. Who is just woken and has little to do takes less, who wants all of a core takes a slice.
+const SLOW: Duration = Duration::from_micros(500);
 
 /// For how long a thread then does not yield: one slow yield a second is lost among the other waits of a busy machine.
 const BUSY_FOR: Duration = Duration::from_secs(1);
@@ -103,7 +106,7 @@ impl Thread {
     fn looked(&mut self, now: Instant) -> bool {
         self.spent += self.since.map_or(Duration::ZERO, |since| now - since);
         self.since = Some(now);
-        self.vain = self.spent > WORTH;
+        self.vain = self.spent > WORTH || self.waits(now) > LONG;
         self.vain
     }
 
