@@ -32,6 +32,9 @@ const BULK_BYTES: usize = 16 * 1024;
 /// And with that time: timers wait meanwhile.
 const LONG: Duration = Duration::from_millis(1);
 
+/// After a turn that read and wrote more nobody looks: what is read early is read in small pieces.
+const MUCH_BYTES: usize = 64 * 1024;
+
 /// The cores are busy if a yield takes longer. Who is just woken and has little to do takes less, who wants all of a core takes a slice.
 const SLOW: Duration = Duration::from_micros(500);
 
@@ -157,7 +160,12 @@ impl Wakeful {
     fn end_at(&mut self, now: Instant, moved: usize) {
         let mut thread = THREAD.get();
         thread.end(now, moved);
-        self.left = if self.sees { thread.looks } else { LOOKS_BLIND };
+        self.left = match self.sees {
+            // More of it comes together while the thread sleeps.
+            true if moved > MUCH_BYTES => 0,
+            true => thread.looks,
+            false => LOOKS_BLIND,
+        };
         THREAD.set(thread);
     }
 
@@ -213,6 +221,7 @@ mod tests {
         assert_eq!(turn(&mut machine, &mut now, FAR, 1), 2);
         assert_eq!(turn(&mut machine, &mut now, NEAR, 1), 4);
         assert_eq!(turn(&mut machine, &mut now, NEAR, BULK_BYTES + 1), 2);
+        assert_eq!(turn(&mut machine, &mut now, NEAR, MUCH_BYTES + 1), 0);
     }
 
     #[test]
