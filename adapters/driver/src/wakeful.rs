@@ -3,7 +3,7 @@
 //! To fall asleep and be woken takes a thread several times as long as a turn, most of all on a virtual machine, and answers of what is near often come within
 //! that time. So a machine that just had something to do looks a few more times whether something came: twice, and twice as often after each wait that was short,
 //! for no longer than it would cost to sleep a few times. After a longer wait, after a look as long as that which was in vain, and after bulk, whose bytes come in
-//! batches that are worth a sleep, it begins with two again.
+//! batches that are worth a sleep, it begins with two again; after much of it, it does not look.
 //!
 //! Once any machine of the thread has something to do, the thread does not sleep anyway, and the others stop looking.
 //!
@@ -26,13 +26,13 @@ const NEAR: Duration = Duration::from_micros(100);
 /// For how long a machine looks at most, without the time in which others had the core: what it costs to sleep a few times.
 const WORTH: Duration = Duration::from_micros(50);
 
+/// And with the time in which others had it: timers wait meanwhile.
+const LONG: Duration = Duration::from_millis(1);
+
 /// A turn that read and wrote more bytes was one of bulk.
 const BULK_BYTES: usize = 16 * 1024;
 
-/// And with that time: timers wait meanwhile.
-const LONG: Duration = Duration::from_millis(1);
-
-/// After a turn that read and wrote more nobody looks: what is read early is read in small pieces.
+/// After a turn that read and wrote more nobody looks: more of it comes together while the thread sleeps.
 const MUCH_BYTES: usize = 64 * 1024;
 
 /// The cores are busy if a yield takes longer. Who is just woken and has little to do takes less, who wants all of a core takes a slice.
@@ -160,11 +160,12 @@ impl Wakeful {
     fn end_at(&mut self, now: Instant, moved: usize) {
         let mut thread = THREAD.get();
         thread.end(now, moved);
-        self.left = match self.sees {
-            // More of it comes together while the thread sleeps.
-            true if moved > MUCH_BYTES => 0,
-            true => thread.looks,
-            false => LOOKS_BLIND,
+        self.left = if !self.sees {
+            LOOKS_BLIND
+        } else if moved > MUCH_BYTES {
+            0
+        } else {
+            thread.looks
         };
         THREAD.set(thread);
     }
