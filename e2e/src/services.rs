@@ -2,9 +2,16 @@
 //! ends, and returns the loopback port on which it answers.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+
+use socket2::{Domain, Socket, Type};
+
+/// Connections that the kernel may hold for a service that is slow to accept.
+///
+/// A thousand may come at once. With less room than that, Linux resets some of them: the standard library asks for 128.
+const BACKLOG: i32 = 4096;
 
 /// Answers every HTTP request with this body.
 pub fn page(body: Vec<u8>) -> u16 {
@@ -53,8 +60,15 @@ pub fn end_first(report: std::sync::mpsc::Sender<Vec<u8>>) -> u16 {
     })
 }
 
+fn listen() -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
 fn serve(answer: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let listener = listen().expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let answer = Arc::new(answer);
     thread::spawn(move || {

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-/// Connections that the kernel may hold for a listener that is slow to accept.
-const BACKLOG: i32 = 1024;
+/// Connections that the kernel may hold for a listener that is slow to accept; it takes its own limit if that is lower, on Linux 4096.
+///
+/// Without room, Linux makes visitors wait for a second, and may reset some.
+const BACKLOG: i32 = 4096;
 
 /// Bytes not yet sent that the kernel may hold for one socket.
 ///
