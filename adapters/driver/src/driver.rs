@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adit_core::Instant;
+use adit_core::{DATA_FRAME_MAX, Instant};
 use adit_relay::server::{Handover, Visitor};
 use adit_relay::{Ask, Machine, Purpose, SocketId, Told};
 
@@ -24,8 +24,8 @@ use crate::sockets::{Dialled, Sockets};
 use crate::wakeful::Wakeful;
 use crate::{Runtime, Timer};
 
-/// Bytes read from one socket before the others get their turn.
-const READ_BUDGET_BYTES: usize = 128 * 1024;
+/// Bytes read from one socket before the others get their turn: one read of a local socket that has all that is asked for.
+const READ_BUDGET_BYTES: usize = 8 * DATA_FRAME_MAX;
 
 /// Bytes written to one socket before the others get their turn.
 const WRITE_BUDGET_BYTES: usize = 512 * 1024;

@@ -36,10 +36,10 @@ pub(crate) const CARRIER: Sort = Sort {
 /// For visitors and upstreams. What is held may be held for long and is counted by its length, so it must not keep more alive than four times that
 /// ([`SEND_HOLD_FACTOR`](adit_core::SEND_HOLD_FACTOR)).
 pub(crate) const LOCAL: Sort = Sort {
-    slab: 64 * 1024,
-    share_min: 16 * 1024,
+    slab: 128 * 1024,
+    share_min: 32 * 1024,
     // What was sent is held until it is acknowledged.
-    spare_max: 128,
+    spare_max: 64,
 };
 
 /// The buffers of one sort on one thread.

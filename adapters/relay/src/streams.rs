@@ -19,7 +19,7 @@ use crate::sockets::Sockets;
 
 /// The most that one read of a local socket asks for, in bytes: more would let one busy socket hold up the others. What is a little more than whole frames
 /// would end in a frame of next to nothing.
-const READ_MAX: usize = 4 * DATA_FRAME_MAX;
+const READ_MAX: usize = 8 * DATA_FRAME_MAX;
 
 /// A table for so many streams is kept, however few there are; a larger one is made smaller when it is a quarter full.
 const TABLE_KEPT: usize = 64;
