@@ -3,7 +3,6 @@
 //! What is read is handed on by reference, and keeps its buffer alive until it was written, or acknowledged. A buffer that nobody holds any more is read into
 //! again: to give it back to the allocator and ask for another costs more than the read, because the system clears what it hands out.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use adit_core::Instant;
@@ -11,9 +10,6 @@ use bytes::BytesMut;
 
 /// Buffers that were not read into for so long are given back.
 const KEEP_FOR: Duration = Duration::from_secs(10);
-
-/// Buffers that are looked at, whether they are free, before another is made.
-const TRIES: usize = 2;
 
 /// How large the buffers are, and which reads are worth a share of one.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +45,8 @@ pub(crate) struct Slabs {
     /// What is left of the buffer in use: empty, with room.
     current: BytesMut,
     begun: bool,
-    /// Used up; some may be free again.
-    spare: VecDeque<BytesMut>,
+    /// Used up, the last one at the end; some may be free again.
+    spare: Vec<BytesMut>,
     /// Whether one was read into since [`rest`](Self::rest) was last called, and when that was seen.
     used: bool,
     used_at: Instant,
@@ -62,7 +58,7 @@ impl Slabs {
             sort,
             current: BytesMut::new(),
             begun: false,
-            spare: VecDeque::new(),
+            spare: Vec::new(),
             used: false,
             used_at: Instant::ORIGIN,
         }
@@ -78,22 +74,21 @@ impl Slabs {
         (&mut self.current, limit)
     }
 
+    /// Takes the free buffer that was used last, which may still be in a cache: to go through all of them in turn would, after a burst that took many, mean to
+    /// read into memory that is in none.
     fn next(&mut self) {
         let used_up = std::mem::take(&mut self.current);
         // The first one is none yet. One that is full to the brim has no capacity, and is worth keeping all the same.
         if std::mem::replace(&mut self.begun, true) && self.spare.len() < self.sort.spare_max {
-            self.spare.push_back(used_up);
+            self.spare.push(used_up);
         }
-        for _ in 0..TRIES {
-            let Some(mut slab) = self.spare.pop_front() else {
-                break;
-            };
+        for index in (0..self.spare.len()).rev() {
+            let slab = &mut self.spare[index];
             slab.clear();
             if slab.try_reclaim(self.sort.slab) {
-                self.current = slab;
+                self.current = self.spare.remove(index);
                 return;
             }
-            self.spare.push_back(slab);
         }
         self.current = BytesMut::with_capacity(self.sort.slab);
     }
@@ -103,7 +98,7 @@ impl Slabs {
         if std::mem::take(&mut self.used) {
             self.used_at = now;
         } else if now - self.used_at > KEEP_FOR {
-            self.spare = VecDeque::new();
+            self.spare = Vec::new();
             self.current = BytesMut::new();
             self.begun = false;
         }
@@ -122,6 +117,8 @@ impl Slabs {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     fn read(slabs: &mut Slabs, len: usize) -> BytesMut {
@@ -130,6 +127,28 @@ mod tests {
         assert!(room.is_empty());
         room.resize(len, 1);
         slabs.hand_over()
+    }
+
+    #[test]
+    fn after_a_burst_the_same_few_buffers_are_used_again() {
+        let mut slabs = Slabs::new(CARRIER);
+        let burst: Vec<BytesMut> = (0..CARRIER.spare_max)
+            .map(|_| read(&mut slabs, CARRIER.slab))
+            .collect();
+        drop(burst);
+        let mut starts = Vec::new();
+        let mut held = VecDeque::new();
+        for _ in 0..50 {
+            let data = read(&mut slabs, CARRIER.slab);
+            starts.push(data.as_ptr());
+            held.push_back(data);
+            if held.len() > 2 {
+                held.pop_front();
+            }
+        }
+        starts.sort_unstable();
+        starts.dedup();
+        assert!(starts.len() <= 5, "{}", starts.len());
     }
 
     #[test]
