@@ -2,11 +2,11 @@
 //! ends, and returns the loopback port on which it answers.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use socket2::{Domain, Socket, Type};
+use socket2::SockRef;
 
 /// Connections that the kernel may hold for a service that is slow to accept.
 ///
@@ -60,15 +60,9 @@ pub fn end_first(report: std::sync::mpsc::Sender<Vec<u8>>) -> u16 {
     })
 }
 
-fn listen() -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 fn serve(answer: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -> u16 {
-    let listener = listen().expect("a free port");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    SockRef::from(&listener).listen(BACKLOG).expect("more room");
     let port = listener.local_addr().expect("bound").port();
     let answer = Arc::new(answer);
     thread::spawn(move || {

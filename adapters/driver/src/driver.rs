@@ -11,9 +11,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adit_core::{DATA_FRAME_MAX, Instant};
+use adit_core::Instant;
 use adit_relay::server::{Handover, Visitor};
-use adit_relay::{Ask, Machine, Purpose, SocketId, Told};
+use adit_relay::{Ask, Machine, Purpose, READ_MAX, SocketId, Told};
 
 use crate::env::{Env, ReadToken};
 use crate::lookups::{Asked, Lookups};
@@ -25,7 +25,7 @@ use crate::wakeful::Wakeful;
 use crate::{Runtime, Timer};
 
 /// Bytes read from one socket before the others get their turn: one read of a local socket that has all that is asked for.
-const READ_BUDGET_BYTES: usize = 8 * DATA_FRAME_MAX;
+const READ_BUDGET_BYTES: usize = READ_MAX;
 
 /// Bytes written to one socket before the others get their turn.
 const WRITE_BUDGET_BYTES: usize = 512 * 1024;
@@ -45,8 +45,8 @@ struct Buffers {
 impl Default for Buffers {
     fn default() -> Self {
         Self {
-            carrier: Slabs::new(slabs::CARRIER),
-            local: Slabs::new(slabs::LOCAL),
+            carrier: Slabs::new(slabs::CARRIER_SHARE_MIN),
+            local: Slabs::new(slabs::LOCAL_SHARE_MIN),
         }
     }
 }

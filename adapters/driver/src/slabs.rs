@@ -11,37 +11,25 @@ use bytes::BytesMut;
 /// Buffers that were not read into for so long are given back.
 const KEEP_FOR: Duration = Duration::from_secs(10);
 
-/// How large the buffers are, and which reads are worth a share of one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sort {
-    /// Bytes of a buffer.
-    pub(crate) slab: usize,
-    /// A shorter read is copied into memory of its own.
-    pub(crate) share_min: usize,
-    /// Buffers that a thread keeps for later, at most.
-    pub(crate) spare_max: usize,
-}
+/// Bytes of a buffer.
+const SLAB: usize = 128 * 1024;
 
-/// For carriers. Who holds slices of it knows how large it is ([`LinkConfig::read_size`](adit_link::LinkConfig::read_size)), so any but tiny reads may share it.
-pub(crate) const CARRIER: Sort = Sort {
-    slab: 128 * 1024,
-    share_min: 4 * 1024,
-    spare_max: 64,
-};
+/// Buffers of one sort that a thread keeps for later, at most: what was sent is held until it is acknowledged.
+const SPARE_MAX: usize = 64;
 
-/// For visitors and upstreams. What is held may be held for long and is counted by its length, so it must not keep more alive than four times that
+/// A shorter read of a carrier is copied into memory of its own. Who holds slices of a buffer knows how large that is
+/// ([`LinkConfig::read_size`](adit_link::LinkConfig::read_size)), so any but tiny reads may share it.
+pub(crate) const CARRIER_SHARE_MIN: usize = 4 * 1024;
+
+/// The same of a visitor or an upstream. What is held may be held for long and is counted by its length, so it must not keep more alive than four times that
 /// ([`SEND_HOLD_FACTOR`](adit_core::SEND_HOLD_FACTOR)).
-pub(crate) const LOCAL: Sort = Sort {
-    slab: 128 * 1024,
-    share_min: 32 * 1024,
-    // What was sent is held until it is acknowledged.
-    spare_max: 64,
-};
+pub(crate) const LOCAL_SHARE_MIN: usize = SLAB / 4;
 
 /// The buffers of one sort on one thread.
 #[derive(Debug)]
 pub(crate) struct Slabs {
-    sort: Sort,
+    /// A shorter read is copied.
+    share_min: usize,
     /// What is left of the buffer in use: empty, with room.
     current: BytesMut,
     begun: bool,
@@ -53,9 +41,9 @@ pub(crate) struct Slabs {
 }
 
 impl Slabs {
-    pub(crate) fn new(sort: Sort) -> Self {
+    pub(crate) fn new(share_min: usize) -> Self {
         Self {
-            sort,
+            share_min,
             current: BytesMut::new(),
             begun: false,
             spare: Vec::new(),
@@ -67,7 +55,7 @@ impl Slabs {
     /// Where to read `wanted` bytes to, or as many as it says, which are at least half a buffer.
     pub(crate) fn room(&mut self, wanted: usize) -> (&mut BytesMut, usize) {
         self.used = true;
-        if self.current.capacity() < wanted.min(self.sort.slab / 2) {
+        if self.current.capacity() < wanted.min(SLAB / 2) {
             self.next();
         }
         let limit = wanted.min(self.current.capacity());
@@ -79,18 +67,17 @@ impl Slabs {
     fn next(&mut self) {
         let used_up = std::mem::take(&mut self.current);
         // The first one is none yet. One that is full to the brim has no capacity, and is worth keeping all the same.
-        if std::mem::replace(&mut self.begun, true) && self.spare.len() < self.sort.spare_max {
+        if std::mem::replace(&mut self.begun, true) && self.spare.len() < SPARE_MAX {
             self.spare.push(used_up);
         }
-        for index in (0..self.spare.len()).rev() {
-            let slab = &mut self.spare[index];
+        let free = self.spare.iter_mut().rposition(|slab| {
             slab.clear();
-            if slab.try_reclaim(self.sort.slab) {
-                self.current = self.spare.remove(index);
-                return;
-            }
-        }
-        self.current = BytesMut::with_capacity(self.sort.slab);
+            slab.try_reclaim(SLAB)
+        });
+        self.current = match free {
+            Some(index) => self.spare.remove(index),
+            None => BytesMut::with_capacity(SLAB),
+        };
     }
 
     /// Gives buffers back if they have been of no use for a while.
@@ -106,7 +93,7 @@ impl Slabs {
 
     /// Takes what was read.
     pub(crate) fn hand_over(&mut self) -> BytesMut {
-        if self.current.len() >= self.sort.share_min {
+        if self.current.len() >= self.share_min {
             return self.current.split();
         }
         let data = BytesMut::from(&self.current[..]);
@@ -131,15 +118,13 @@ mod tests {
 
     #[test]
     fn after_a_burst_the_same_few_buffers_are_used_again() {
-        let mut slabs = Slabs::new(CARRIER);
-        let burst: Vec<BytesMut> = (0..CARRIER.spare_max)
-            .map(|_| read(&mut slabs, CARRIER.slab))
-            .collect();
+        let mut slabs = Slabs::new(CARRIER_SHARE_MIN);
+        let burst: Vec<BytesMut> = (0..SPARE_MAX).map(|_| read(&mut slabs, SLAB)).collect();
         drop(burst);
         let mut starts = Vec::new();
         let mut held = VecDeque::new();
         for _ in 0..50 {
-            let data = read(&mut slabs, CARRIER.slab);
+            let data = read(&mut slabs, SLAB);
             starts.push(data.as_ptr());
             held.push_back(data);
             if held.len() > 2 {
@@ -153,15 +138,15 @@ mod tests {
 
     #[test]
     fn a_buffer_that_nobody_holds_is_read_into_again() {
-        let mut slabs = Slabs::new(LOCAL);
+        let mut slabs = Slabs::new(LOCAL_SHARE_MIN);
         // Something else takes the place of what is given back to the allocator.
         let mut others = Vec::new();
         let mut starts = Vec::new();
         for _ in 0..50 {
-            let data = read(&mut slabs, LOCAL.slab);
+            let data = read(&mut slabs, SLAB);
             starts.push(data.as_ptr());
             drop(data);
-            others.push(vec![1_u8; LOCAL.slab]);
+            others.push(vec![1_u8; SLAB]);
         }
         starts.sort_unstable();
         starts.dedup();
@@ -170,10 +155,10 @@ mod tests {
 
     #[test]
     fn buffers_that_are_held_are_left_alone_and_few_are_kept_for_later() {
-        let mut slabs = Slabs::new(LOCAL);
+        let mut slabs = Slabs::new(LOCAL_SHARE_MIN);
         let held: Vec<_> = (0..200_u8)
             .map(|at| {
-                let mut data = read(&mut slabs, LOCAL.slab);
+                let mut data = read(&mut slabs, SLAB);
                 data.fill(at);
                 data
             })
@@ -183,14 +168,14 @@ mod tests {
                 .zip(0..)
                 .all(|(data, at)| data.iter().all(|byte| *byte == at))
         );
-        assert!(slabs.spare.len() <= LOCAL.spare_max);
+        assert!(slabs.spare.len() <= SPARE_MAX);
     }
 
     #[test]
     fn buffers_are_given_back_when_nothing_was_read_for_a_while() {
-        let mut slabs = Slabs::new(LOCAL);
+        let mut slabs = Slabs::new(LOCAL_SHARE_MIN);
         for second in 0..30 {
-            drop(read(&mut slabs, LOCAL.share_min));
+            drop(read(&mut slabs, LOCAL_SHARE_MIN));
             slabs.rest(Instant::from_millis(second * 1_000));
         }
         slabs.rest(Instant::from_millis(39_000));
@@ -201,8 +186,8 @@ mod tests {
 
     #[test]
     fn a_read_that_is_handed_on_keeps_little_more_alive_than_itself() {
-        let mut slabs = Slabs::new(LOCAL);
-        for len in [1, 100, LOCAL.share_min - 1, LOCAL.share_min, LOCAL.slab] {
+        let mut slabs = Slabs::new(LOCAL_SHARE_MIN);
+        for len in [1, 100, LOCAL_SHARE_MIN - 1, LOCAL_SHARE_MIN, SLAB] {
             slabs.next();
             let free = slabs.current.capacity();
             let data = read(&mut slabs, len);
@@ -210,7 +195,7 @@ mod tests {
             // Either the buffer gave part of itself away, or it is as free as before.
             let given = free - slabs.current.capacity();
             assert!(
-                given == 0 || given == len && len * 4 >= LOCAL.slab,
+                given == 0 || given == len && len * 4 >= SLAB,
                 "{len}: {given}"
             );
         }
@@ -218,6 +203,6 @@ mod tests {
 
     #[test]
     fn links_know_the_size_of_a_read_buffer() {
-        assert_eq!(adit_link::LinkConfig::default().read_size, CARRIER.slab);
+        assert_eq!(adit_link::LinkConfig::default().read_size, SLAB);
     }
 }

@@ -71,3 +71,4 @@ pub use address::HostPort;
 pub use counters::{Counters, Meter, RESET_CODES};
 pub use io::{Ask, Machine, Purpose, SocketId, Told};
 pub use notice::{Level, Notice, Who};
+pub use streams::READ_MAX;

@@ -17,9 +17,9 @@ use crate::io::SocketId;
 use crate::server::Visitor;
 use crate::sockets::Sockets;
 
-/// The most that one read of a local socket asks for, in bytes: more would let one busy socket hold up the others. What is a little more than whole frames
-/// would end in a frame of next to nothing.
-const READ_MAX: usize = 8 * DATA_FRAME_MAX;
+/// The most that [`Machine::read_limit`](crate::Machine::read_limit) asks for of a local socket, in bytes: more would let one busy socket hold up the
+/// others. What is a little more than whole frames would end in a frame of next to nothing.
+pub const READ_MAX: usize = 8 * DATA_FRAME_MAX;
 
 /// A table for so many streams is kept, however few there are; a larger one is made smaller when it is a quarter full.
 const TABLE_KEPT: usize = 64;
